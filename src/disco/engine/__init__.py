@@ -1,0 +1,1 @@
+"""Plan, apply, journal, lock and events. Knows no layer, no host, no Kubernetes."""

@@ -1,0 +1,75 @@
+"""What the engine knows of an action: who it is, what it touches, how it reads, what it destroys.
+
+Adapters (`hosts`, `kube`, `artifacts`, `store`, `nspawn`, `chains`) define their own kinds as
+frozen dataclasses derived from `Action`, and carry them out. A new kind needs nothing from here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar
+
+from disco.engine.secret import SecretRef, Text
+
+
+@dataclass(frozen=True)
+class Action(ABC):
+    """The smallest thing carried out. Atomic, or safe to repeat."""
+
+    kind: ClassVar[str]
+    waits: ClassVar[bool] = False  # it only waits until something is so
+
+    @property
+    @abstractmethod
+    def touches(self) -> str:
+        """The one thing that it changes or waits for, for example `h1:/etc/hosts`."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """In plain words, a person reads it: `write /etc/hosts on h1`."""
+
+    @abstractmethod
+    def command(self) -> str:
+        """The plain command that would do the same; secrets as references."""
+
+    @property
+    def destroys(self) -> tuple[str, ...]:
+        """What is lost for good by it, in plain words. Empty for nearly all."""
+        return ()
+
+    @property
+    def identity(self) -> str:
+        return f"{self.kind} {self.touches}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over everything that decides what the action does."""
+        text = json.dumps(to_data(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def to_data(value: Any) -> Any:
+    """Plain JSON data of an action or a part of one; secrets stay references."""
+    if isinstance(value, Action):
+        fields = {f.name: to_data(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"kind": value.kind, **fields}
+    if isinstance(value, (SecretRef, Text)):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_data(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(k): to_data(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_data(v) for v in value]
+    if isinstance(value, bytes):
+        return "sha256:" + hashlib.sha256(value).hexdigest()
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    return str(value)

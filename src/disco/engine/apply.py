@@ -1,0 +1,224 @@
+"""Carry out a plan: components after what they stand on, steps side by side where they may be."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from enum import Enum
+
+from disco.engine.component import Step, World
+from disco.engine.errors import DiscoError, all_of
+from disco.engine.events import (
+    Events,
+    Planned,
+    RunEnded,
+    RunStarted,
+    StepDone,
+    StepFailed,
+    StepProgress,
+    StepSkipped,
+    StepStarted,
+)
+from disco.engine.gate import Gate
+from disco.engine.graph import Graph
+from disco.engine.plan import Look, Part, Plan, look_at, ordered
+from disco.engine.retry import tried
+
+
+class Ended(Enum):
+    DONE = "done"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@dataclass
+class Stop:
+    """Set by the first Ctrl-C: running actions end, nothing new begins."""
+
+    requested: bool = False
+
+
+@dataclass
+class Outcome:
+    ended: Ended
+    errors: list[DiscoError] = field(default_factory=list)
+    done: int = 0
+    skipped: int = 0
+
+
+class Stopped(Exception):
+    """The run was asked to stop before this action began."""
+
+
+class Run:
+    """One run over a plan.
+
+    parallel: how many steps run at the same time, over all components.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        graph: Graph,
+        looks: dict[str, Look],
+        world: World,
+        gate: Gate,
+        events: Events,
+        stop: Stop,
+        run_id: str,
+        parallel: int = 16,
+    ) -> None:
+        self._plan, self._graph, self._looks = plan, graph, dict(looks)
+        self._world, self._gate, self._events, self._stop = world, gate, events, stop
+        self._id = run_id
+        self._slots = asyncio.Semaphore(parallel)
+        self._ended: dict[str, asyncio.Future[bool]] = {}
+        self._outcome = Outcome(Ended.DONE)
+
+    async def run(self) -> Outcome:
+        """Independent branches go on when one fails; what stands on a failed part is skipped."""
+        loop = asyncio.get_running_loop()
+        self._ended = {p.name: loop.create_future() for p in self._plan.parts}
+        self._events.emit(
+            RunStarted(
+                self._id,
+                tuple((i, s.title) for i, s in self._plan.steps),
+                tuple(s.estimate_s for _, s in self._plan.steps),
+            )
+        )
+        async with asyncio.TaskGroup() as group:
+            for part in self._plan.parts:
+                group.create_task(self._part(part))
+        if self._outcome.errors:
+            self._outcome.ended = Ended.FAILED
+        elif self._stop.requested and self._outcome.skipped:
+            self._outcome.ended = Ended.STOPPED
+        self._events.emit(RunEnded(self._outcome.ended.value))
+        return self._outcome
+
+    async def _part(self, part: Part) -> None:
+        ok = False
+        try:
+            ok = await self._part_after_upstream(part)
+        except Exception as error:
+            self._fail(f"{part.name}/observe", all_of(error), 0.0)
+        finally:
+            if not self._ended[part.name].done():
+                self._ended[part.name].set_result(ok)
+
+    async def _part_after_upstream(self, part: Part) -> bool:
+        bad = [n for n in part.upstream if not await self._ended[n]]
+        if bad:
+            why = "is still there" if self._plan.removal else "did not come up"
+            for step in part.steps:
+                self._skip(part, step, f"{bad[0]} {why}")
+            return False
+        steps = part.steps
+        if part.assumed_after and not self._stop.requested:
+            steps = await self._plan_again(part)
+        if not await self._steps(part, steps):
+            return False
+        if steps and not self._plan.removal and self._is_assumed_by_others(part.name):
+            self._looks[part.name] = await self._look(part.name)
+        return True
+
+    def _is_assumed_by_others(self, name: str) -> bool:
+        return any(name in p.upstream and p.assumed_after for p in self._plan.parts)
+
+    async def _look(self, name: str) -> Look:
+        node = self._graph.nodes[name]
+        upstream = {
+            n: Look(x.node, x.component, x.seen, (), exists=True)
+            for n in node.upstream
+            for x in [self._looks[n]]
+        }
+        return await tried(
+            lambda: look_at(node, upstream, self._world, self._graph.place),
+            lambda n, error: None,
+        )
+
+    async def _plan_again(self, part: Part) -> tuple[Step, ...]:
+        """Observe what could not be observed before; refuse what was not reviewed."""
+        look = self._looks[part.name] = await self._look(part.name)
+        steps = ordered(part.name, look.component.steps(look.seen))
+        surplus = beyond(steps, part.steps)
+        if surplus:
+            raise DiscoError(
+                f"{part.name} needs more than was planned, now that it can be seen",
+                where=part.name,
+                why="; ".join(surplus),
+                fix="look at a new plan: disco plan",
+            )
+        self._events.emit(
+            Planned(part.name, tuple((f"{part.name}/{s.id}", s.title) for s in steps))
+        )
+        return steps
+
+    async def _steps(self, part: Part, steps: tuple[Step, ...]) -> bool:
+        loop = asyncio.get_running_loop()
+        ended: dict[str, asyncio.Future[bool]] = {s.id: loop.create_future() for s in steps}
+
+        async def one(step: Step) -> None:
+            ok = False
+            try:
+                waits = [ended[a] for a in step.after if a in ended]
+                if not all([await w for w in waits]):
+                    self._skip(part, step, "a step before it failed")
+                else:
+                    async with self._slots:
+                        ok = await self._step(part, step)
+            finally:
+                if not ended[step.id].done():
+                    ended[step.id].set_result(ok)
+
+        async with asyncio.TaskGroup() as group:
+            for step in steps:
+                group.create_task(one(step))
+        return all([await f for f in ended.values()])
+
+    async def _step(self, part: Part, step: Step) -> bool:
+        name = f"{part.name}/{step.id}"
+        if self._stop.requested:
+            self._skip(part, step, "stopped")
+            return False
+        self._events.emit(StepStarted(name, step.title))
+        begun = time.monotonic()
+
+        def report(note: str, share: float | None = None) -> None:
+            self._events.emit(StepProgress(name, note, share))
+
+        try:
+            for action in step.actions:
+                if self._stop.requested:
+                    raise Stopped
+                await self._gate.carry_out(name, action, report)
+        except Stopped:
+            self._skip(part, step, "stopped")
+            return False
+        except Exception as error:
+            self._fail(name, all_of(error), time.monotonic() - begun)
+            return False
+        self._outcome.done += 1
+        self._events.emit(StepDone(name, time.monotonic() - begun))
+        return True
+
+    def _skip(self, part: Part, step: Step, why: str) -> None:
+        self._outcome.skipped += 1
+        self._events.emit(StepSkipped(f"{part.name}/{step.id}", why))
+
+    def _fail(self, name: str, errors: list[DiscoError], seconds: float) -> None:
+        self._outcome.errors += errors
+        self._events.emit(StepFailed(name, seconds, "; ".join(map(str, errors))))
+
+
+def beyond(found: tuple[Step, ...], reviewed: tuple[Step, ...]) -> list[str]:
+    """What `found` does that `reviewed` did not name: other things touched, or things destroyed."""
+    touched = {a.identity for s in reviewed for a in s.actions}
+    lost = {d for s in reviewed for a in s.actions for d in a.destroys}
+    surplus = []
+    for action in (a for s in found for a in s.actions):
+        if action.identity not in touched:
+            surplus.append(action.describe())
+        surplus += [f"destroys {d}" for d in action.destroys if d not in lost]
+    return surplus

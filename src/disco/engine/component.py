@@ -1,0 +1,203 @@
+"""The contract of a component: typed spec, inputs by annotation, read-only observe, pure steps."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from functools import cache
+from typing import Any, ClassVar, TypeVar
+
+from disco.engine.action import Action
+from disco.engine.check import Check
+from disco.engine.place import Place
+from disco.stack.model import Model
+
+T = TypeVar("T")
+
+
+class Layer(IntEnum):
+    SERVERS = 0
+    CLUSTER = 1
+    PLATFORM = 2
+    AKASH = 3
+    SERVICES = 4
+
+    @property
+    def title(self) -> str:
+        return self.name.lower()
+
+
+class Outputs(Model):
+    """What a component gives to others. Subclassed once per component; the class is the edge."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change that a person would recognise.
+
+    id:    unique within the component, for example `h1/containerd`.
+    after: ids of steps of the same component that must be done before.
+    estimate_s: seconds that it usually takes; only for display.
+    """
+
+    id: str
+    title: str
+    actions: tuple[Action, ...]
+    after: tuple[str, ...] = ()
+    estimate_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class StatusLine:
+    """One line of `disco status`: a thing, its state in a word or two, where it can be reached."""
+
+    thing: str
+    state: str
+    address: str = ""
+    ok: bool = True
+
+
+class World:
+    """The readers that adapters offer, by their type. Nothing in it changes anything."""
+
+    def __init__(self, *readers: object) -> None:
+        self._readers = {type(r): r for r in readers}
+
+    def add(self, reader: object, kind: type[Any] | None = None) -> None:
+        self._readers[kind or type(reader)] = reader
+
+    def __getitem__(self, kind: type[T]) -> T:
+        for known, reader in self._readers.items():
+            if issubclass(known, kind):
+                return typing.cast(T, reader)
+        raise LookupError(f"no {kind.__name__} in this world")
+
+
+class Component(ABC):
+    """A unit of a layer. Attributes annotated with another component's Outputs are its inputs.
+
+    `T | None` marks an input that may be missing from the stack. `place` is where the stack keeps
+    things on this machine.
+    """
+
+    layer: ClassVar[Layer]
+    section: ClassVar[str]  # its key in stack.yaml
+    many: ClassVar[bool] = False  # the section is a mapping of name -> spec
+    implied: ClassVar[bool] = False  # part of every stack, also without its section
+    is_ground: ClassVar[bool] = False  # its removal destroys everything that stands on it
+    spec: Any
+
+    def __init__(self, name: str, spec: Any, inputs: dict[str, Any], place: Place) -> None:
+        self.name = name
+        self.spec = spec
+        self.place = place
+        for key, value in inputs.items():
+            setattr(self, key, value)
+
+    @abstractmethod
+    async def observe(self, world: World) -> Any:
+        """What is there now. Reads only."""
+
+    @abstractmethod
+    def nothing(self) -> Any:
+        """What `observe` would return in an empty place."""
+
+    @abstractmethod
+    def steps(self, seen: Any) -> Iterator[Step]:
+        """What is missing. Pure: same spec, inputs and seen, same steps."""
+
+    @abstractmethod
+    def outputs(self, seen: Any) -> Outputs:
+        """What others may build on. Pure; with placeholders for what is not known yet."""
+
+    def exists(self, seen: Any) -> bool:
+        """Whether what stands on this component can be observed."""
+        return not list(self.steps(seen))
+
+    def removal(self, seen: Any, ground_goes: bool) -> Iterator[Step]:
+        """The orderly way out. Pure.
+
+        ground_goes: the machines under it are destroyed too, so what is on them needs no step.
+        """
+        return iter(())
+
+    def loses(self, seen: Any) -> list[str]:
+        """What its removal destroys for good, in plain words, whoever carries it out."""
+        found = [d for s in self.removal(seen, False) for a in s.actions for d in a.destroys]
+        return list(dict.fromkeys(found))
+
+    def notes(self, seen: Any) -> list[str]:
+        """What a person should know before its steps are carried out. Pure."""
+        return []
+
+    def checks(self, world: World) -> Iterator[Check]:
+        return iter(())
+
+    async def status(self, world: World) -> list[StatusLine]:
+        return []
+
+
+@dataclass(frozen=True)
+class Input:
+    """An edge: attribute name, the Outputs class it needs, whether it may be missing."""
+
+    attribute: str
+    outputs: type[Outputs]
+    optional: bool
+
+
+@cache
+def inputs_of(component: type[Component]) -> tuple[Input, ...]:
+    """The edges that a component's annotations declare."""
+    found = []
+    for name, annotation in typing.get_type_hints(component).items():
+        options = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+        for option in options:
+            if inspect.isclass(option) and issubclass(option, Outputs):
+                found.append(Input(name, option, type(None) in options))
+    return tuple(found)
+
+
+@cache
+def outputs_class(component: type[Component]) -> type[Outputs]:
+    """The class that `outputs()` is annotated to return."""
+    kind = typing.get_type_hints(component.outputs)["return"]
+    if not (inspect.isclass(kind) and issubclass(kind, Outputs)):
+        raise TypeError(f"{component.__name__}.outputs must be annotated with its Outputs class")
+    return kind
+
+
+@cache
+def spec_class(component: type[Component]) -> type[Model]:
+    kind = typing.get_type_hints(component)["spec"]
+    if not (inspect.isclass(kind) and issubclass(kind, Model)):
+        raise TypeError(f"{component.__name__}.spec must be annotated with its Model class")
+    return kind
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+def pending(steps: Iterable[Step], done: Collection[str]) -> Iterator[Step]:
+    """Those steps that still have something to do, without the actions that are done.
+
+    done: identities of actions that would change nothing. Waiting for something that is there now
+    is waited for again when what it comes after is about to change.
+    """
+    changing: set[str] = set()
+    for step in steps:
+        left: list[Action] = []
+        behind = any(a in changing for a in step.after)
+        for action in step.actions:
+            if action.identity not in done or (action.waits and (left or behind)):
+                left.append(action)
+        if left or behind:
+            changing.add(step.id)
+        if left:
+            yield replace(step, actions=tuple(left))

@@ -1,0 +1,62 @@
+"""The one gate for every mutation: nothing changes the world but through here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from disco.engine.action import Action
+from disco.engine.journal import Journal
+from disco.engine.retry import ATTEMPTS, tried
+
+Report = Callable[[str, float | None], None]
+Executor = Callable[[Action, Report], Awaitable[None]]
+
+
+class Gate:
+    """Carries out actions by their kind, with intent and outcome in the journal.
+
+    check: called before every action and every new attempt; raises when this run may not go on
+           (a lost lock).
+    """
+
+    def __init__(
+        self,
+        executors: Mapping[str, Executor],
+        journal: Journal,
+        run: str,
+        check: Callable[[], None],
+    ) -> None:
+        self._executors = executors
+        self._journal = journal
+        self._run = run
+        self._check = check
+
+    async def carry_out(self, step: str, action: Action, report: Report) -> None:
+        """Do it, again if that can help. Every action is atomic or safe to repeat."""
+        executor = self._executors.get(action.kind)
+        if executor is None:
+            raise LookupError(f"nothing here carries out actions of kind {action.kind}")
+        self._check()
+        note = {"run": self._run, "step": step, "action": action.identity}
+        self._journal.write("intent", digest=action.digest[:16], **note)
+        try:
+            await self._attempts(executor, action, report)
+        except Exception as error:
+            self._journal.write("failed", error=str(error)[:2000], **note)
+            raise
+        self._journal.write("done", **note)
+
+    async def _attempts(self, executor: Executor, action: Action, report: Report) -> None:
+        attempts = 0
+
+        async def once() -> None:
+            nonlocal attempts
+            if attempts:
+                self._check()
+            attempts += 1
+            await executor(action, report)
+
+        await tried(
+            once,
+            lambda n, error: report(f"trying again ({n} of {ATTEMPTS - 1}): {error.what}", None),
+        )

@@ -1,0 +1,99 @@
+"""What was meant and what came of it: appended and fsynced before and after every action.
+
+One JSON object a line. A line that was cut off by a crash is recognised and left out; the next
+line starts on a line of its own.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from disco.engine.errors import DiscoError
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An action that was begun and has no outcome in the journal."""
+
+    run: str
+    step: str
+    action: str
+    at: float
+
+
+class Journal:
+    """Append-only record of runs. `write` returns when the line is on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Raises DiscoError when the disk did not take all of it."""
+        line = json.dumps({"at": round(time.time(), 3), "event": event, **fields}, sort_keys=True)
+        try:
+            self._append(line.encode() + b"\n")
+        except OSError as error:
+            raise DiscoError(
+                "the journal can't be written",
+                where=str(self._path),
+                why=error.strerror or str(error),
+                fix="free some space, or mend the folder's rights; then run again",
+            ) from None
+
+    def _append(self, line: bytes) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            size = os.fstat(handle).st_size
+            cut = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+            left = (b"\n" if cut else b"") + line
+            while left:  # a disk that is nearly full takes a part without an error
+                left = left[os.write(handle, left) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Every whole record, oldest first."""
+        try:
+            content = self._path.read_bytes()
+        except FileNotFoundError:
+            return
+        for line in content.splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue  # cut off by a crash
+            if isinstance(record, dict) and "event" in record:
+                yield record
+
+    def unfinished(self) -> list[Unfinished]:
+        """Intents of the last run that have no outcome."""
+        begun: dict[tuple[str, str], Unfinished] = {}
+        for r in self.read():
+            if r["event"] == "run":
+                begun.clear()
+            elif r["event"] == "intent":
+                begun[r["step"], r["action"]] = Unfinished(
+                    r.get("run", ""), r["step"], r["action"], r["at"]
+                )
+            elif r["event"] in ("done", "failed"):
+                begun.pop((r.get("step", ""), r.get("action", "")), None)
+        return list(begun.values())
+
+
+def who() -> str:
+    """The person at the keyboard, as far as the system knows: user@host."""
+    try:
+        user = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,135 @@
+"""Where a stack keeps what it must remember: one folder that only its owner can read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from disco.engine.errors import WrongUse
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Place:
+    """The state folder of one stack.
+
+    root: `.disco/NAME` beside the stack file, or `$DISCO_STATE/NAME`.
+    stack_folder: where the stack file is, for paths in it.
+    id:   8 hex digits of the folder's path, for names of things outside of it (bridges,
+          network namespaces, cgroups), so that two stacks of one name never meet.
+    """
+
+    root: Path
+    stack_folder: Path = Path()
+
+    @classmethod
+    def of(cls, stack_file: Path, name: str) -> Place:
+        top = os.environ.get("DISCO_STATE")
+        folder = stack_file.resolve().parent
+        return cls((Path(top).resolve() if top else folder / ".disco") / name, folder)
+
+    @property
+    def id(self) -> str:
+        return hashlib.sha256(str(self.root).encode()).hexdigest()[:8]
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def secrets(self) -> Path:
+        return self.root / "secrets"
+
+    @property
+    def identity(self) -> Path:
+        return self.root / "identity.txt"
+
+    @property
+    def hosts(self) -> Path:
+        return self.root / "hosts"
+
+    @property
+    def kept(self) -> Path:
+        """Files that are not secret and can't be made again without the secrets."""
+        return self.root / "kept"
+
+    def open(self) -> None:
+        """Make the folder, or check that this program and this machine may use it."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.root.chmod(0o700)
+        except OSError as error:
+            raise WrongUse(
+                "the state folder can't be made",
+                where=str(self.root),
+                why=error.strerror or str(error),
+                fix="mend the rights there, or name another folder with DISCO_STATE",
+            ) from None
+        marker = self.root / "state.json"
+        here = {"format": FORMAT, "machine": machine_id(), "host": socket.gethostname()}
+        if not marker.exists():
+            write_atomically(marker, json.dumps(here).encode() + b"\n")
+            return
+        try:
+            found = json.loads(marker.read_text())
+            version = int(found["format"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise WrongUse(
+                "the state folder's marker can't be read",
+                where=str(marker),
+                why=str(error),
+                fix="restore the file from a backup, or move the folder away to start anew",
+            ) from None
+        if version > FORMAT:
+            raise WrongUse(
+                f"the state folder was written by a newer DISCO (format {version})",
+                where=str(self.root),
+                why=f"this DISCO knows formats up to {FORMAT}",
+                fix="use the newer DISCO with this stack",
+            )
+        if found.get("machine") not in (None, here["machine"]):
+            raise WrongUse(
+                f"the state folder belongs to another machine ({found.get('host', 'unknown')})",
+                where=str(self.root),
+                why="local servers and pinned keys in it are that machine's",
+                fix=f"run there, or remove {self.root} to start anew here",
+            )
+
+
+def machine_id() -> str:
+    """This machine's /etc/machine-id, or its boot-independent host name when it has none."""
+    try:
+        return Path("/etc/machine-id").read_text().strip() or socket.gethostname()
+    except OSError:
+        return socket.gethostname()
+
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """All of it or none: temporary file, fsync, rename, fsync of the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        with os.fdopen(handle, "wb") as f:
+            f.write(content)
+            f.flush()
+            os.fsync(f.fileno())
+        temporary.chmod(mode)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,222 @@
+"""Observe, then say what is missing: the plan is data, and making it changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from disco.engine.action import to_data
+from disco.engine.component import Component, Step, World
+from disco.engine.errors import DiscoError, Several, WrongUse, all_of
+from disco.engine.graph import Graph, Node
+from disco.engine.place import Place
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is planned for one component.
+
+    assumed_after: the components that don't exist yet, so that this one could not be observed and
+                   is planned for an empty place. It is planned again just before it runs.
+    """
+
+    name: str
+    layer: int
+    steps: tuple[Step, ...]
+    upstream: tuple[str, ...]
+    assumed_after: tuple[str, ...] = ()
+    loses: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would change. Same inputs, same bytes; no secret in it."""
+
+    stack: str
+    parts: tuple[Part, ...]
+    removal: bool = False
+
+    @property
+    def steps(self) -> tuple[tuple[str, Step], ...]:
+        return tuple((f"{p.name}/{s.id}", s) for p in self.parts for s in p.steps)
+
+    @property
+    def empty(self) -> bool:
+        return not self.steps
+
+    @property
+    def loses(self) -> tuple[str, ...]:
+        return tuple(x for p in self.parts for x in p.loses)
+
+    def data(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "stack": self.stack,
+            "removal": self.removal,
+            "components": [_part_data(p) for p in self.parts],
+        }
+
+    @property
+    def digest(self) -> str:
+        text = json.dumps(self.data(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _part_data(part: Part) -> dict[str, Any]:
+    return {
+        "name": part.name,
+        "layer": part.layer,
+        "after": list(part.upstream),
+        "known_after": list(part.assumed_after),
+        "loses": list(part.loses),
+        "notes": list(part.notes),
+        "steps": [
+            {
+                "id": s.id,
+                "title": s.title,
+                "after": list(s.after),
+                "actions": [{**to_data(a), "destroys": list(a.destroys)} for a in s.actions],
+            }
+            for s in part.steps
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class Look:
+    """A component of the stack as it was found."""
+
+    node: Node
+    component: Component
+    seen: Any
+    assumed_after: tuple[str, ...]
+    exists: bool
+
+
+async def observe(graph: Graph, world: World) -> dict[str, Look]:
+    """Look at every component, each after what it stands on. Raises Several with all errors."""
+    looks: dict[str, asyncio.Future[Look | None]] = {}
+    loop = asyncio.get_running_loop()
+    for name in graph.order:
+        looks[name] = loop.create_future()
+    errors: list[DiscoError] = []
+
+    async def one(node: Node) -> None:
+        up = {n: await looks[n] for n in node.upstream}
+        if any(look is None for look in up.values()):
+            looks[node.name].set_result(None)
+            return
+        try:
+            ready = {n: x for n, x in up.items() if x}
+            found: Look | None = await look_at(node, ready, world, graph.place)
+        except Exception as error:
+            errors.extend(all_of(error))
+            found = None
+        looks[node.name].set_result(found)
+
+    async with asyncio.TaskGroup() as group:
+        for node in graph:
+            group.create_task(one(node))
+    if errors:
+        raise Several(errors)
+    return {n: look for n, f in looks.items() if (look := f.result())}
+
+
+async def look_at(node: Node, upstream: dict[str, Look], world: World, place: Place) -> Look:
+    """Make the component with its inputs and observe it, or assume an empty place."""
+    inputs = {
+        attribute: upstream[n].component.outputs(upstream[n].seen) if n else None
+        for attribute, n in node.needs.items()
+    }
+    component = node.component(node.name, node.spec, inputs, place)
+    missing = tuple(sorted(n for n, look in upstream.items() if not look.exists))
+    if missing:
+        return Look(node, component, component.nothing(), missing, exists=False)
+    seen = await component.observe(world)
+    return Look(node, component, seen, (), component.exists(seen))
+
+
+def ordered(name: str, steps: Iterable[Step]) -> tuple[Step, ...]:
+    """A component's steps; DiscoError when they could only wait for each other for ever."""
+    found = tuple(steps)
+    after = {s.id: s.after for s in found}
+    try:
+        TopologicalSorter(after).prepare()
+    except CycleError as error:
+        raise _unordered(name, "a circle: " + " → ".join(error.args[1])) from None
+    if len(after) < len(found):
+        raise _unordered(name, "two of them have one id")
+    return found
+
+
+def _unordered(name: str, why: str) -> DiscoError:
+    return DiscoError(f"{name}'s steps can't be ordered", why=why, fix="mend the component")
+
+
+def make(stack: str, graph: Graph, looks: dict[str, Look]) -> Plan:
+    """The steps that lead from what was seen to what is declared. Pure."""
+    parts = []
+    for name in graph.order:
+        look = looks[name]
+        parts.append(
+            Part(
+                name,
+                look.node.component.layer,
+                ordered(name, look.component.steps(look.seen)),
+                look.node.upstream,
+                look.assumed_after,
+                notes=tuple(look.component.notes(look.seen)),
+            )
+        )
+    return Plan(stack, tuple(parts))
+
+
+def only(plan: Plan, layer: int) -> Plan:
+    """The part of a plan that concerns one layer. Raises WrongUse when what is below is missing."""
+    layers = {p.name: p.layer for p in plan.parts}
+    for part in plan.parts:
+        below = [n for n in part.assumed_after if layers[n] < layer]
+        if part.layer == layer and below:
+            raise WrongUse(
+                f"{part.name} stands on {', '.join(below)}, which is not there yet",
+                fix="apply the layers below first, or the whole stack",
+            )
+    # What is left out is not looked at again either: it would turn out to need more than nothing.
+    parts = (p if p.layer == layer else replace(p, steps=(), assumed_after=()) for p in plan.parts)
+    return replace(plan, parts=tuple(parts))
+
+
+def make_removal(stack: str, graph: Graph, looks: dict[str, Look], lowest_layer: int = 0) -> Plan:
+    """The steps of an orderly way out, in reverse order. Pure.
+
+    lowest_layer: what is below it stays; what stands on it goes with it.
+    """
+    downstream: dict[str, list[str]] = {n: [] for n in graph.order}
+    for node in graph:
+        for up in node.upstream:
+            downstream[up].append(node.name)
+    parts = []
+    for name in reversed(graph.order):
+        look = looks[name]
+        layer = look.node.component.layer
+        gone = bool(look.assumed_after) or layer < lowest_layer
+        under = (graph.nodes[n].component for n in graph.all_upstream(name))
+        ground_goes = any(c.is_ground and c.layer >= lowest_layer for c in under)
+        parts.append(
+            Part(
+                name,
+                layer,
+                () if gone else ordered(name, look.component.removal(look.seen, ground_goes)),
+                tuple(downstream[name]),
+                loses=() if gone else tuple(look.component.loses(look.seen)),
+            )
+        )
+    return Plan(stack, tuple(parts), removal=True)

@@ -1,0 +1,9 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+# A busy machine is no failure; every test is bounded by the number of its examples.
+settings.register_profile("disco", deadline=None)
+settings.load_profile("disco")

@@ -1,0 +1,88 @@
+"""Types that hold secrets, or lead to them, never show a value."""
+
+from __future__ import annotations
+
+import copy
+import json
+import traceback
+
+import pytest
+
+from disco.engine.action import to_data
+from disco.engine.secret import KeptRef, Secret, SecretRef, Text
+
+VALUE = "hunter2"
+
+
+def test_a_secret_shows_itself_by_no_usual_way() -> None:
+    secret = Secret(VALUE)
+
+    shown = [
+        repr(secret),
+        str(secret),
+        f"{secret}",
+        "{} {!r}".format(*[secret] * 2),
+        repr([secret]),
+    ]
+    shown += [
+        repr({"a": secret}),
+        repr(copy.copy(secret)),
+        str(vars(type(secret))),
+        f"{secret!s:>9}",
+    ]
+    assert not [text for text in shown if VALUE in text]
+    assert secret.reveal() == VALUE
+
+
+def test_a_secret_can_not_be_written_as_json_by_accident() -> None:
+    with pytest.raises(TypeError) as caught:
+        json.dumps({"password": Secret(VALUE)})
+    assert VALUE not in str(caught.value)
+
+
+def test_an_error_made_of_a_secret_does_not_tell_it() -> None:
+    secret = Secret(VALUE)
+    try:
+        raise ValueError("no", secret)
+    except ValueError as error:
+        assert VALUE not in "".join(traceback.format_exception(error))
+
+
+def test_equal_secrets_are_equal_and_others_are_not() -> None:
+    assert Secret("a") == Secret("a") and hash(Secret("a")) == hash(Secret("a"))
+    assert Secret("a") != Secret("b") and Secret("a") != "a"
+
+
+def test_text_reads_with_references_until_it_is_revealed() -> None:
+    text = Text.of("password: ", SecretRef("db/admin", "password"), "\n")
+
+    assert str(text) == "password: ${secret:db/admin#password}\n"
+    assert text.secrets == (SecretRef("db/admin", "password"),)
+    assert text.reveal(lambda ref: VALUE) == f"password: {VALUE}\n"
+    assert VALUE not in repr(text)
+
+
+def test_the_digest_of_a_text_is_of_its_references_not_of_its_values() -> None:
+    ref = SecretRef("a")
+
+    assert Text.of("x", ref).digest == Text.of("x", ref).digest
+    assert Text.of("x", ref).digest != Text.of("x", SecretRef("b")).digest
+
+
+def test_a_kept_file_and_a_secret_of_one_name_are_two_things() -> None:
+    assert KeptRef("a") != SecretRef("a")
+    assert str(KeptRef("a")) == "${kept:a}"
+
+
+def test_plain_data_holds_references_and_digests_only() -> None:
+    data = to_data(
+        {"ref": SecretRef("a"), "text": Text.of("x", SecretRef("b")), "bytes": VALUE.encode()}
+    )
+
+    assert data["ref"] == "${secret:a#value}" and data["text"] == "x${secret:b#value}"
+    assert data["bytes"].startswith("sha256:")
+    assert VALUE not in json.dumps(data)
+
+
+def test_a_secret_that_strays_into_an_action_is_written_without_its_value() -> None:
+    assert VALUE not in json.dumps(to_data({"oops": Secret(VALUE)}))
