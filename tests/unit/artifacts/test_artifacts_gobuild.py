@@ -1,0 +1,174 @@
+"""Go builds: the same bytes everywhere, and what is said when a machine can't do them."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from disco.artifacts.cache import Cache
+from disco.artifacts.catalogue import Catalogue, GoModule, catalogue
+from disco.artifacts.gobuild import (
+    GoTarget,
+    build_folder,
+    build_go,
+    check_space,
+    source_inputs,
+    toolchain,
+)
+from disco.artifacts.tree import file_sha256
+from disco.engine.errors import DiscoError
+
+PAUSE = build_folder() / "pause" / "main.go"
+needs_go = pytest.mark.skipif(shutil.which("go") is None, reason="needs Go")
+
+
+def module(folder: Path, source: str, go: str = "1.26") -> GoTarget:
+    (folder / "tool").mkdir(parents=True)
+    (folder / "go.mod").write_text(f"module example.test/x\n\ngo {go}\n")
+    (folder / "tool" / "main.go").write_text(source)
+    spec = GoModule(dir=".", ldflags=("-s", "-w"), seconds=1, cache_bytes=1000)
+    return GoTarget(spec, folder, {"tool": "./tool"})
+
+
+@needs_go
+async def test_two_folders_give_the_same_program(tmp_path: Path, go_root: Path) -> None:
+    digests, notes = set(), []
+    for name in ("one", "two/deeper"):
+        target = module(tmp_path / name, PAUSE.read_text())
+        out = tmp_path / name / "fresh"
+        out.mkdir()
+        used = await build_go(Cache(go_root), target, out, lambda n, s: notes.append((n, s)))
+        assert used == toolchain()
+        digests.add(file_sha256(out / "tool"))
+    assert len(digests) == 1
+    assert notes[-1][1] is not None and all(s is None or 0 <= s <= 1 for _, s in notes)
+
+
+@needs_go
+async def test_a_program_that_does_not_compile_is_told_with_its_line(
+    tmp_path: Path, go_root: Path
+) -> None:
+    target = module(tmp_path / "m", "package main\nfunc main() { wrong() }\n")
+    with pytest.raises(DiscoError) as caught:
+        await build_go(Cache(go_root), target, tmp_path, lambda n, s: None)
+    assert "build of tool failed" in caught.value.what
+    assert "main.go:2:" in caught.value.why and "undefined: wrong" in caught.value.why
+
+
+@needs_go
+async def test_a_toolchain_that_is_too_old_is_told_with_both_versions(tmp_path: Path) -> None:
+    target = module(tmp_path / "m", PAUSE.read_text(), go="1.999.1")
+    with pytest.raises(DiscoError) as caught:
+        await build_go(Cache(tmp_path), target, tmp_path, lambda n, s: None)
+    assert toolchain() in caught.value.what and "1.999.1" in caught.value.why
+    assert "1.999.1" in caught.value.fix
+
+
+async def test_a_machine_without_go_is_told_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DiscoError) as caught:
+        await build_go(Cache(tmp_path), module(tmp_path / "m", ""), tmp_path, lambda n, s: None)
+    assert caught.value.what == "Go is not installed" and "install Go" in caught.value.fix
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A `go` of the test's own, for what a real one does only on a broken machine."""
+    program = tmp_path / "bin" / "go"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    yield program
+
+
+def say(program: Path, build: str) -> None:
+    program.write_text(
+        "#!/bin/sh\ncase $1 in env) echo go1.26.9;; list) "
+        f"printf 'a\\ttrue\\tstale\\nb\\tfalse\\t\\n';; build) {build};; esac\n"
+    )
+
+
+async def test_a_disk_that_fills_up_during_a_build_is_told(stand_in: Path, tmp_path: Path) -> None:
+    say(stand_in, "echo 'write /x/y.a: no space left on device'; exit 1")
+    with pytest.raises(DiscoError) as caught:
+        await build_go(Cache(tmp_path), module(tmp_path / "m", ""), tmp_path, lambda n, s: None)
+    assert caught.value.what == "the disk is full" and "kept" in caught.value.fix
+
+
+async def test_progress_counts_what_was_compiled_before(stand_in: Path, tmp_path: Path) -> None:
+    say(stand_in, "echo 'go: downloading x'; echo a")
+    notes: list[tuple[str, float | None]] = []
+    target = module(tmp_path / "m", "")
+    await build_go(Cache(tmp_path), target, tmp_path, lambda n, s: notes.append((n, s)))
+    assert notes == [("compile (1/2)", 0.5), ("downloading x", None), ("a (2/2)", 1.0)]
+
+
+async def test_a_cancelled_build_ends_its_compilers(
+    stand_in: Path,
+    tmp_path: Path,
+    until: Callable[[Callable[[], bool]], Awaitable[None]],
+    alive: Callable[[int], bool],
+) -> None:
+    file = tmp_path / "pid"
+    say(stand_in, f"sleep 1000 & echo $! > {file}; wait")
+    target = module(tmp_path / "m", "")
+    task = asyncio.create_task(build_go(Cache(tmp_path), target, tmp_path, lambda n, s: None))
+    await until(lambda: file.exists() and file.read_text() != "")
+    assert alive(int(file.read_text()))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: not alive(int(file.read_text())))
+
+
+def test_too_little_space_is_told_before_the_work(tmp_path: Path) -> None:
+    check_space(Cache(tmp_path), 0)
+    with pytest.raises(DiscoError) as caught:
+        check_space(Cache(tmp_path), 10**18)
+    assert "GB" in caught.value.why and "DISCO_CACHE" in caught.value.fix
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "build"
+    for name in ("go.mod", "go.sum", "kube/main.go", "pause/main.go", "containerd/go.mod"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    monkeypatch.setenv("DISCO_BUILD", str(folder))
+    return folder
+
+
+def inputs(known: Catalogue, name: str) -> str:
+    build = known.program(name).build
+    assert build is not None and build.go is not None
+    return source_inputs(known, name, build.go)
+
+
+def test_inputs_change_with_the_sources_of_the_program_only(sources: Path) -> None:
+    known = catalogue()
+    before = {name: inputs(known, name) for name in ("kube", "pause", "containerd")}
+    (sources / "pause" / "main.go").write_text("changed")
+    assert inputs(known, "pause") != before["pause"]
+    assert inputs(known, "kube") == before["kube"]
+    (sources / "go.sum").write_text("changed")
+    assert inputs(known, "kube") != before["kube"]
+    assert inputs(known, "containerd") == before["containerd"]
+
+
+def test_inputs_change_with_the_linkers_flags(sources: Path) -> None:
+    known = catalogue()
+    main = known.modules["main"].model_copy(update={"ldflags": ("-s",)})
+    other = known.model_copy(update={"modules": {**known.modules, "main": main}})
+    assert inputs(other, "kube") != inputs(known, "kube")
+
+
+def test_a_missing_build_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISCO_BUILD", str(tmp_path / "gone"))
+    with pytest.raises(DiscoError, match="Go modules"):
+        build_folder()
