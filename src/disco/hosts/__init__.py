@@ -1,0 +1,1 @@
+"""Linux machines over SSH: sessions with pinned keys, facts, and the handful of host actions."""

@@ -1,0 +1,117 @@
+"""How the host actions are carried out."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import time
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from disco.engine.errors import DiscoError
+from disco.engine.gate import Report
+from disco.engine.secret import Lookup
+from disco.hosts.actions import AwaitHost, Images, Packages, Program, Put, Run, Unit
+from disco.hosts.sessions import Sessions
+
+Find = Callable[[str], Path]
+
+
+class HostExecutors:
+    """find: the file of an artifact on this machine, by name."""
+
+    def __init__(self, sessions: Sessions, lookup: Lookup, find: Find) -> None:
+        self._sessions, self._lookup, self._find = sessions, lookup, find
+
+    async def put(self, action: Put, report: Report) -> None:
+        """Written beside the target and renamed over it: nobody ever reads half a file."""
+        folder = str(PurePosixPath(action.path).parent)
+        script = (
+            f"set -eu; mkdir -p {shlex.quote(folder)}; umask 077; "
+            f't={shlex.quote(action.path + ".disco-new")}; cat > "$t"; '
+            f'chmod {action.mode:o} "$t"; sync "$t"; mv -f "$t" {shlex.quote(action.path)}'
+        )
+        content = action.content.reveal(self._lookup).encode()
+        await self._sessions.must(action.host, ["sh", "-c", script], stdin=content)
+
+    async def program(self, action: Program, report: Report) -> None:
+        source = self._find(action.artifact)
+        target = shlex.quote(action.target)
+        have = await self._sessions.run(action.host, ["test", "-x", action.target])
+        if not have.ok:
+            await self._sessions.send(
+                action.host,
+                [
+                    "sh",
+                    "-c",
+                    f"set -eu; mkdir -p {shlex.quote(action.folder)}; t={target}.new; "
+                    f'cat > "$t"; [ "$(sha256sum < "$t")" = "{action.sha256}  -" ] || '
+                    '{ rm -f "$t"; echo "arrived damaged" >&2; exit 1; }; '
+                    f'chmod 755 "$t"; mv -f "$t" {target}',
+                ],
+                source,
+                lambda share: report(f"sending {action.artifact}", share),
+            )
+        links = "; ".join(f"ln -sfn {target} {shlex.quote(n)}" for n in action.names)
+        folders = " ".join(shlex.quote(str(PurePosixPath(n).parent)) for n in action.names)
+        await self._sessions.must(
+            action.host, ["sh", "-c", f"set -eu; mkdir -p {folders}; {links}"]
+        )
+
+    async def images(self, action: Images, report: Report) -> None:
+        await self._sessions.send(
+            action.host,
+            ["ctr", "-n", "k8s.io", "images", "import", "--local", "-"],
+            self._find(action.artifact),
+            lambda share: report(f"importing {action.artifact}", share),
+        )
+
+    async def unit(self, action: Unit, report: Report) -> None:
+        unit, stamp = shlex.quote(action.unit), shlex.quote(action.stamp)
+        folder = shlex.quote(str(PurePosixPath(action.stamp).parent))
+        script = (
+            f"set -eu; systemctl daemon-reload; systemctl -q enable {unit}; "
+            f"systemctl restart {unit}; mkdir -p {folder}; "
+            f"echo {shlex.quote(action.config)} > {stamp}.new; mv -f {stamp}.new {stamp}"
+        )
+        await self._sessions.must(action.host, ["sh", "-c", script], within_s=90)
+
+    async def run(self, action: Run, report: Report) -> None:
+        stdin = action.stdin.reveal(self._lookup).encode() if action.stdin else None
+        report(f"running {action.argv[0]}", None)
+        await self._sessions.must(action.host, action.argv, stdin, action.within_s)
+
+    async def packages(self, action: Packages, report: Report) -> None:
+        names = " ".join(map(shlex.quote, action.names))
+        script = (
+            "export DEBIAN_FRONTEND=noninteractive; dpkg --configure -a; apt-get -q update && "
+            f"apt-get -q install -y --no-install-recommends {names}"
+        )
+        report("apt-get install", None)
+        await self._sessions.must(action.host, ["sh", "-c", script], within_s=600)
+
+    async def await_host(self, action: AwaitHost, report: Report) -> None:
+        """Poll; a host that can't be reached yet is waited for as well."""
+        ends = time.monotonic() + action.within_s
+        seen = "nothing yet"
+        while True:
+            try:
+                result = await self._sessions.run(
+                    action.host, ["sh", "-c", action.test], within_s=10
+                )
+                if result.ok:
+                    return
+                seen = (result.err or result.out).strip()[-200:] or f"ended with {result.code}"
+            except DiscoError as error:
+                if "host key" in error.what:
+                    raise
+                seen = f"{error.what}: {error.why}"
+            if time.monotonic() > ends:
+                raise DiscoError(
+                    f"gave up after {action.within_s:.0f} s waiting until {action.what}",
+                    where=action.host.name,
+                    why=f"last seen: {seen}",
+                    fix=f"look there: {action.host.ssh()}",
+                )
+            report(f"waiting until {action.what} ({seen[:60]})", None)
+            await asyncio.sleep(0.15)
