@@ -1,0 +1,1 @@
+"""The runner of checks and its reports; the checks themselves live beside their components."""

@@ -1,0 +1,72 @@
+"""Are Helm releases what the stack file says: asked of every component on a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from disco.checks.counted import counted
+from disco.engine.check import Answer, Check
+from disco.engine.component import Component, World
+from disco.kube import drift
+from disco.kube.access import Cluster
+from disco.kube.actions import Release
+from disco.kube.reader import Kube, ReleaseSeen
+
+
+def release_check(prefix: str, component: Component, world: World) -> Check:
+    """Of any component on a cluster: are its Helm releases what its spec says?"""
+    declared = {
+        a.key: a
+        for step in component.steps(component.nothing())
+        for a in step.actions
+        if isinstance(a, Release)
+    }
+
+    async def ask() -> Answer:
+        kube, cluster = world[Kube], next(iter(declared.values())).cluster
+        found = await kube.releases(cluster)
+        there = [found[name] for name in declared if name in found]
+        changed = await asyncio.gather(*(_changed(kube, cluster, r) for r in there))
+        return as_declared(found, declared, dict(changed))
+
+    return Check(
+        f"{prefix}/declared",
+        "Are its Helm releases as the stack file says, and changed by nobody else?",
+        "disco plan shows what differs, disco apply mends it",
+        ask,
+    )
+
+
+async def _changed(kube: Kube, cluster: Cluster, seen: ReleaseSeen) -> tuple[str, list[str]]:
+    lines = await drift.of_release(kube, cluster, seen.name, seen.namespace, seen.revision)
+    return f"{seen.namespace}/{seen.name}", lines
+
+
+def as_declared(
+    found: Mapping[str, ReleaseSeen],
+    declared: Mapping[str, Release],
+    changed: Mapping[str, Sequence[str]],
+) -> Answer:
+    """changed: what was changed by hand in the objects of each release, one line a field."""
+    faults = {
+        name: _differs(found.get(name), release) or _told(changed.get(name, ()))
+        for name, release in declared.items()
+    }
+    shown = ", ".join(f"{n} revision {found[n].revision}" for n in declared if n in found)
+    return counted(faults, "releases as declared", shown)
+
+
+def _told(lines: Sequence[str]) -> str:
+    more = f" and {len(lines) - 1} more" if len(lines) > 1 else ""
+    return f"changed by hand: {lines[0]}{more}" if lines else ""
+
+
+def _differs(seen: ReleaseSeen | None, declared: Release) -> str:
+    if seen is None:
+        return "is not installed"
+    if seen.status != "deployed":
+        return f"revision {seen.revision} is {seen.status}"
+    if seen.touched:
+        return f"revision {seen.revision} was made by somebody else"
+    return "" if seen.digest == declared.want else "was installed with other values"

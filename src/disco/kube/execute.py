@@ -1,0 +1,197 @@
+"""How cluster actions are carried out."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from disco.engine.errors import DiscoError, Retry
+from disco.engine.gate import Report
+from disco.engine.secret import Lookup
+from disco.kube.actions import (
+    DIGEST,
+    MANAGER,
+    Apply,
+    AwaitNodes,
+    AwaitRollout,
+    Delete,
+    Release,
+    Uninstall,
+)
+from disco.kube.errors import translated
+from disco.kube.paths import path_of
+from disco.kube.reader import Kube
+from disco.kube.revealing import reveal
+from disco.kube.rollout import behind, is_ready, stuck
+
+Find = Callable[[str], Path]
+
+
+class KubeExecutors:
+    """charts: the folder of our charts; find: an artifact's file on this machine, by name."""
+
+    def __init__(self, kube: Kube, lookup: Lookup, charts: Path, find: Find) -> None:
+        self._kube, self._lookup, self._charts, self._find = kube, lookup, charts, find
+
+    async def apply(self, action: Apply, report: Report) -> None:
+        for thing in action.objects:
+            body = reveal(thing, self._lookup)
+            body["metadata"].setdefault("annotations", {})[DIGEST] = action.want
+            with translated(action.cluster, f"apply {body['kind']} {body['metadata']['name']}"):
+                answer = await self._kube.http(action.cluster).patch(
+                    path_of(body),
+                    params={"fieldManager": MANAGER, "force": "true"},
+                    content=json.dumps(body),
+                    headers={"Content-Type": "application/apply-patch+yaml"},
+                )
+                answer.raise_for_status()
+
+    async def delete(self, action: Delete, report: Report) -> None:
+        with translated(action.cluster, f"delete {action.path}"):
+            answer = await self._kube.http(action.cluster).delete(action.path)
+            if answer.status_code != 404:
+                answer.raise_for_status()
+
+    async def release(self, action: Release, report: Report) -> None:
+        """A release left pending by a killed helm is mended first: rolled back, or removed."""
+        seen = (await self._kube.releases(action.cluster)).get(action.key)
+        if seen and seen.pending:
+            report(f"mending release {action.name}, left {seen.status}", None)
+            await self._mend(action, seen.revision)
+            seen = (await self._kube.releases(action.cluster)).get(action.key)
+        revision = seen.revision + 1 if seen else 1
+        values = json.dumps(reveal(action.values, self._lookup)).encode()
+        report(f"helm upgrade --install {action.name}", None)
+        await self._helm(
+            action,
+            [
+                "upgrade",
+                "--install",
+                action.name,
+                str(self._charts / action.chart),
+                "--namespace",
+                action.namespace,
+                "--create-namespace",
+                "--labels",
+                f"disco-digest={action.want},disco-revision={revision}",
+                "--history-max",
+                "5",
+                "--force-conflicts",
+                *(["--wait", "--timeout", f"{action.within_s:.0f}s"] if action.wait else []),
+                "--values",
+                "-",
+            ],
+            values,
+        )
+
+    async def _mend(self, action: Release, revision: int) -> None:
+        verb = ["uninstall"] if revision == 1 else ["rollback"]
+        await self._helm(action, [*verb, action.name, "--namespace", action.namespace], b"")
+
+    async def uninstall(self, action: Uninstall, report: Report) -> None:
+        releases = await self._kube.releases(action.cluster)
+        if f"{action.namespace}/{action.name}" in releases:
+            await self._helm(
+                action,
+                ["uninstall", action.name, "--namespace", action.namespace, "--ignore-not-found"],
+                b"",
+            )
+
+    async def _helm(self, action: Release | Uninstall, arguments: list[str], stdin: bytes) -> None:
+        """helm as people run it; values go in by stdin, never by argv."""
+        process = await asyncio.create_subprocess_exec(
+            str(self._find("helm")),
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=self._environment(action),
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+        try:
+            async with asyncio.timeout(300):
+                _, err = await process.communicate(stdin)
+        except BaseException:
+            if process.returncode is None:
+                process.kill()
+            raise
+        if process.returncode != 0:
+            text = err.decode(errors="replace").strip()
+            again = any(s in text for s in ("connection refused", "EOF", "timeout", "forbidden"))
+            raise DiscoError(
+                f"helm {arguments[0]} {action.name} failed",
+                where=f"{action.cluster.name}/{action.namespace}",
+                why=text[-600:],
+                fix=f"helm history {action.name} -n {action.namespace}",
+                retry=Retry.LIKELY if again else Retry.NEVER,
+            )
+
+    def _environment(self, action: Release | Uninstall) -> dict[str, str]:
+        """helm keeps nothing of its own in the person's home."""
+        config = self._kube.kubeconfig_file(action.cluster)
+        own = Path(config).parent
+        kinds = ("CACHE", "CONFIG", "DATA")
+        return {
+            **os.environ,
+            "KUBECONFIG": config,
+            **{f"HELM_{kind}_HOME": str(own / f"helm-{kind.lower()}") for kind in kinds},
+        }
+
+    async def await_rollout(self, action: AwaitRollout, report: Report) -> None:
+        kind, namespace, name = action.workload.split("/")
+        path = f"/apis/apps/v1/namespaces/{namespace}/{kind}/{name}"
+
+        async def test() -> str:
+            found = await self._kube.find(action.cluster, path)
+            if found and kind == "statefulsets":
+                await self._unblock(action, found, report)
+            return behind(found) if found else "it is not there"
+
+        await self._kube.until(
+            action.cluster,
+            f"{action.workload} is ready",
+            test,
+            action.within_s,
+            lambda note: report(note, None),
+        )
+
+    async def _unblock(
+        self, action: AwaitRollout, workload: dict[str, Any], report: Report
+    ) -> None:
+        """A pod of an older revision that never became ready blocks its StatefulSet for good
+        (kubernetes/kubernetes#67250): remove it, and the new one comes."""
+        status, meta = workload.get("status", {}), workload["metadata"]
+        if status.get("currentRevision") == status.get("updateRevision"):
+            return
+        pods = f"/api/v1/namespaces/{meta['namespace']}/pods"
+        found = await self._kube.get(action.cluster, pods)
+        for pod in found["items"]:
+            if stuck(pod, meta["uid"], status.get("updateRevision", "")):
+                name = pod["metadata"]["name"]
+                report(f"removing {name}, stuck at an older revision", None)
+                with translated(action.cluster, f"delete pod {name}"):
+                    await self._kube.http(action.cluster).delete(f"{pods}/{name}")
+
+    async def await_nodes(self, action: AwaitNodes, report: Report) -> None:
+        async def test() -> str:
+            nodes = (await self._kube.get(action.cluster, "/api/v1/nodes"))["items"]
+            ready = {n["metadata"]["name"] for n in nodes if is_ready(n)}
+            missing = [n for n in action.nodes if n not in ready]
+            return f"{', '.join(missing)} not Ready" if missing else ""
+
+        await self._kube.until(
+            action.cluster, "the nodes are Ready", test, action.within_s, lambda n: report(n, None)
+        )
+
+
+def _die_with_parent() -> None:
+    """A helm whose DISCO was killed must not go on beside the next run (prctl(2))."""
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

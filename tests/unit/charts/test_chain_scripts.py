@@ -1,0 +1,278 @@
+"""The two scripts in a chain's pod, run by a real shell. The chain's program is a stand-in of three
+lines: what is tested is what the scripts do with what it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from charts_helm import ROOT
+
+FILES = ROOT / "charts" / "chain" / "files"
+PATH = "/usr/bin:/bin"
+# The pod's user may not write to a file of mode 0400, as root may.
+AS_IN_A_POD = ["setpriv", "--inh-caps=-dac_override", "--bounding-set=-dac_override"]
+PROGRAM = """#!/bin/sh
+while [ "$1" != --home ]; do shift; done
+mkdir -p "$2/config" "$2/data"
+echo made >> "$2/config/config.toml"
+echo '{"height": "0"}' > "$2/data/priv_validator_state.json"
+echo random > "$2/config/priv_validator_key.json"
+"""
+
+
+@dataclass
+class Volume:
+    """A pod's volume, its Secret and its ConfigMap."""
+
+    top: Path
+    chain: str = "a-1"
+    role: str = "validator"
+    remote_signer: bool = False
+
+    def __post_init__(self) -> None:
+        (self.top / "keys").mkdir()
+        (self.top / "home").mkdir()
+        (self.top / "program").write_text(PROGRAM)
+        (self.top / "program").chmod(0o755)
+        self.genesis(self.chain)
+        self.key("validator-0", "AA")
+
+    def genesis(self, chain: str) -> None:
+        text = json.dumps({"chain_id": chain, "app_state": {"chain_id": "inner"}})
+        (self.top / "genesis.json").write_text(text)
+
+    def key(self, pod: str, address: str) -> None:
+        text = json.dumps({"address": address, "priv_key": {"value": f"secret of {address}"}})
+        path = self.top / "keys" / f"{pod}.priv_validator_key.json"
+        path.unlink(missing_ok=True)
+        path.write_text(text)
+        path.chmod(0o440)
+
+    def start(self) -> subprocess.CompletedProcess[str]:
+        environment = {
+            "PATH": PATH,
+            "POD": "validator-0",
+            "ROLE": self.role,
+            "BINARY": str(self.top / "program"),
+            "CHAIN_ID": self.chain,
+            "CHAIN_HOME": str(self.top / "home"),
+            "GENESIS": str(self.top / "genesis.json"),
+            "KEYS": str(self.top / "keys"),
+            "REMOTE_SIGNER": str(self.remote_signer).lower(),
+        }
+        command = ["sh", str(FILES / "home.sh"), "init", "validator-0"]
+        command = [*AS_IN_A_POD, *command] if os.geteuid() == 0 else command
+        return subprocess.run(
+            command, env=environment, text=True, capture_output=True, timeout=20, check=False
+        )
+
+    def file(self, name: str) -> Path:
+        return self.top / "home" / name
+
+    def refusal(self) -> str:
+        done = self.start()
+        assert done.returncode == 1, done.stdout
+        return done.stderr
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Volume:
+    return Volume(tmp_path)
+
+
+def test_an_empty_volume_gets_a_home_with_the_given_genesis_and_key(volume: Volume) -> None:
+    done = volume.start()
+    assert done.returncode == 0, done.stderr
+    assert json.loads(volume.file("config/genesis.json").read_text())["chain_id"] == "a-1"
+    key = volume.file("config/priv_validator_key.json")
+    assert json.loads(key.read_text())["address"] == "AA"
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_home_is_made_once_and_what_was_signed_is_kept(volume: Volume) -> None:
+    volume.start()
+    volume.file("data/priv_validator_state.json").write_text('{"height": "7"}')
+    volume.file("config/config.toml").write_text("mine")
+    assert volume.start().returncode == 0
+    assert "7" in volume.file("data/priv_validator_state.json").read_text()
+    assert volume.file("config/config.toml").read_text() == "mine"
+
+
+def test_a_home_that_was_cut_off_while_it_was_made_is_made_anew(volume: Volume) -> None:
+    volume.file(".new/config").mkdir(parents=True)
+    volume.file("config").mkdir()
+    assert volume.start().returncode == 0
+    assert volume.file("config/config.toml").read_text() == "made\n"
+    assert not volume.file(".new").exists()
+
+
+def test_a_key_that_was_cut_off_while_it_was_placed_is_placed_anew(volume: Volume) -> None:
+    volume.start()
+    half = volume.file("config/.priv_validator_key.json")
+    half.write_text("half")
+    half.chmod(0o400)
+    assert volume.start().returncode == 0
+    assert not half.exists()
+
+
+def test_a_home_of_another_chain_is_refused(volume: Volume) -> None:
+    volume.start()
+    volume.chain = "b-1"
+    volume.genesis("b-1")
+    assert "home of chain a-1, not b-1" in volume.refusal()
+
+
+def test_a_home_of_another_chain_is_known_by_its_genesis_too(volume: Volume) -> None:
+    volume.start()
+    volume.file("chain-id").unlink()
+    volume.chain = "b-1"
+    volume.genesis("b-1")
+    assert "home of chain a-1, not b-1" in volume.refusal()
+
+
+def test_a_home_of_another_validator_is_refused_and_left_as_it_was(volume: Volume) -> None:
+    volume.start()
+    volume.key("validator-0", "BB")
+    words = volume.refusal()
+    assert "validator AA" in words
+    assert "key of BB" in words
+    assert "secret" not in words
+    assert "AA" in volume.file("config/priv_validator_key.json").read_text()
+
+
+def test_a_home_of_another_validator_is_known_by_its_key_too(volume: Volume) -> None:
+    volume.start()
+    volume.file("validator").unlink()
+    volume.key("validator-0", "BB")
+    assert "validator AA" in volume.refusal()
+
+
+def test_what_was_signed_stays_with_its_validator_when_the_config_is_lost(volume: Volume) -> None:
+    volume.start()
+    volume.file("config").rename(volume.top / "lost")
+    volume.key("validator-0", "BB")
+    assert "validator AA" in volume.refusal()
+
+
+def test_one_key_for_two_pods_is_refused(volume: Volume) -> None:
+    volume.key("validator-1", "AA")
+    assert "validator-1.priv_validator_key.json is the same key" in volume.refusal()
+
+
+def test_a_genesis_of_another_chain_is_refused(volume: Volume) -> None:
+    volume.genesis("b-1")
+    assert "genesis is of chain b-1, not a-1" in volume.refusal()
+
+
+def test_a_validator_without_a_key_is_refused(volume: Volume) -> None:
+    (volume.top / "keys" / "validator-0.priv_validator_key.json").unlink()
+    assert "no key validator-0.priv_validator_key.json" in volume.refusal()
+
+
+def test_a_validator_with_a_remote_signer_has_no_key_of_its_own(volume: Volume) -> None:
+    volume.remote_signer = True
+    assert volume.start().returncode == 0
+    assert not volume.file("config/priv_validator_key.json").exists()
+
+
+def test_a_full_node_never_gets_a_validators_key(volume: Volume) -> None:
+    volume.role = "node"
+    assert volume.start().returncode == 0
+    assert volume.file("config/priv_validator_key.json").read_text() == "random\n"
+
+
+@dataclass
+class Node:
+    """What a node says of itself, and the probe that asks it."""
+
+    seen: Path
+    url: str = ""
+    height: int = 5
+    catching_up: bool = False
+
+    def ready(self) -> bool:
+        environment = {
+            "PATH": PATH,
+            "STATUS_URL": self.url,
+            "SEEN": str(self.seen),
+            "STALL_SECONDS": "30",
+        }
+        command = ["sh", str(FILES / "ready.sh")]
+        return subprocess.run(command, env=environment, timeout=20, check=False).returncode == 0
+
+    def forget_for(self, seconds: int) -> None:
+        """As if the height had last risen so long ago."""
+        self.seen.write_text(f"{self.height} {int(time.time()) - seconds}\n")
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    subject = Node(tmp_path / "seen")
+
+    class Status(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            sync = {"latest_block_height": str(subject.height), "catching_up": subject.catching_up}
+            body = json.dumps({"result": {"sync_info": sync}}).encode()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Silent."""
+
+    server = HTTPServer(("127.0.0.1", 0), Status)
+    subject.url = f"http://127.0.0.1:{server.server_port}/status"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield subject
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_node_is_ready_once_its_height_was_seen_rising(node: Node) -> None:
+    assert not node.ready()
+    assert not node.ready()
+    node.height += 1
+    assert node.ready()
+
+
+def test_a_node_stays_ready_between_two_blocks(node: Node) -> None:
+    node.ready()
+    node.height += 1
+    node.ready()
+    assert node.ready()
+
+
+def test_a_node_of_a_chain_that_stands_still_is_not_ready(node: Node) -> None:
+    node.forget_for(seconds=31)
+    assert not node.ready()
+
+
+def test_a_node_that_catches_up_is_not_ready_though_its_height_rises(node: Node) -> None:
+    node.ready()
+    node.height += 100
+    node.catching_up = True
+    assert not node.ready()
+
+
+def test_a_node_that_fell_back_must_rise_again(node: Node) -> None:
+    node.forget_for(seconds=60)
+    node.height -= 1
+    assert not node.ready()
+    node.height += 1
+    assert node.ready()
+
+
+def test_a_node_that_does_not_answer_is_not_ready(node: Node) -> None:
+    node.url = "http://127.0.0.1:1/status"
+    assert not node.ready()

@@ -1,0 +1,63 @@
+"""What was changed by hand is told from what the server only writes differently."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from typing import Any
+
+import pytest
+
+from disco.kube.drift import _comparable, differences, manifest
+
+
+@pytest.mark.parametrize(
+    ("wanted", "live", "lines"),
+    [
+        ({"a": 1}, {"a": 1, "b": 2}, []),
+        ({"a": {"b": 1}}, {"a": {"b": 2}}, ["a.b is 2, declared 1"]),
+        ({"a": 1}, {}, ["a is null, declared 1"]),
+        ({"a": [1, 2]}, {"a": [1, 3]}, ["a[1] is 3, declared 2"]),
+        ({"a": [1]}, {"a": [1, 2]}, ["a is [1, 2], declared [1]"]),
+        ({"a": None, "b": [], "c": {}, "d": ""}, {}, []),
+        ({"a": "1"}, {"a": 1}, ['a is 1, declared "1"']),
+        (
+            {"a": {"b": [{"c": "x"}]}},
+            {"a": {"b": [{"c": "y", "d": 1}]}},
+            ['a.b[0].c is "y", declared "x"'],
+        ),
+    ],
+)
+def test_only_what_was_declared_counts(wanted: Any, live: Any, lines: list[str]) -> None:
+    assert list(differences(wanted, live)) == lines
+
+
+def release(text: str) -> dict[str, Any]:
+    packed = gzip.compress(json.dumps({"manifest": text}).encode())
+    data = base64.b64encode(base64.b64encode(packed)).decode()
+    return {"data": {"release": data}}
+
+
+def test_a_manifest_is_read_as_helm_reads_it() -> None:
+    text = """---
+kind: A
+metadata: {name: a}
+mode: 0400
+---
+# nothing
+---
+kind: B
+metadata: {name: b, namespace: other}
+on: yes
+"""
+    first, second = manifest(release(text), "home")
+    assert first["mode"] == 256
+    assert first["metadata"]["namespace"] == "home"
+    assert second["metadata"]["namespace"] == "other"
+    assert second[True] is True
+
+
+def test_the_text_of_a_secret_is_compared_as_it_is_kept() -> None:
+    wanted = {"kind": "Secret", "stringData": {"k": "v"}}
+    assert _comparable(wanted) == {"kind": "Secret", "data": {"k": "dg=="}}
