@@ -1,0 +1,145 @@
+"""What all commands that change something share: lock, plan, ask, carry out, say how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from disco.cli import human, render, speak
+from disco.cli.app import of
+from disco.cli.progress import shown
+from disco.cli.wiring import Session, new_run, open_stack
+from disco.engine import plan as planning
+from disco.engine.apply import Ended, Outcome, Run, Stop
+from disco.engine.errors import Exit, WrongUse
+from disco.engine.events import Events
+from disco.engine.journal import who
+from disco.engine.lock import Held, hold
+from disco.engine.plan import Look, Plan
+from disco.layers.servers.local import LocalServers
+
+Confirm = Callable[[Plan], bool]
+After = Callable[[Session], Awaitable[int]]
+
+
+async def change(
+    file: Path,
+    what: str,
+    make: Callable[..., Plan],
+    confirm: Confirm,
+    parallel: int,
+    after: After | None = None,
+) -> int:
+    """Hold the lock, look, plan, ask, carry out. Returns the exit code."""
+    async with open_stack(file) as session:
+        if missing := missing_rights(session):
+            raise WrongUse(missing, fix=f"sudo disco {what}{of(file)}")
+        with hold(session.place.lock, what) as held:
+            with speak.doing("looking at what is there"):
+                looks = await planning.observe(session.graph, session.world)
+            plan = make(session.loaded.name, session.graph, looks)
+            if plan.empty:
+                speak.talk(render.plan_text(plan))
+            elif not confirm(plan):
+                speak.talk("Nothing was changed.")
+                return int(Exit.FAILED)
+            else:
+                run, begun = new_run(), time.monotonic()
+                outcome = await _carry_out(session, plan, looks, run, held, parallel, what)
+                if outcome.ended is not Ended.DONE:
+                    return _explain(outcome, what, file)
+                took = human.clock(time.monotonic() - begun)
+                speak.talk(f"Done: {human.count(outcome.done, 'step')} in {took}.", "green")
+        return await after(session) if after else int(Exit.DONE)
+
+
+def missing_rights(session: Session) -> str:
+    """What this account lacks for the stack, told before anything takes time; empty for nothing."""
+    local = any(node.component is LocalServers for node in session.graph)
+    return "local servers need root" if local and os.geteuid() != 0 else ""
+
+
+async def _carry_out(
+    session: Session,
+    plan: Plan,
+    looks: dict[str, Look],
+    run: str,
+    held: Held,
+    parallel: int,
+    what: str,
+) -> Outcome:
+    events, stop, journal = Events(), Stop(), session.journal
+    journal.write(
+        "run", run=run, who=who(), what=what, plan=plan.digest[:16], steps=len(plan.steps)
+    )
+    gate = session.gate(run, held)
+    runner = Run(
+        plan, session.graph, looks, session.world, gate, events, stop, run, parallel=parallel
+    )
+    with shown(events), _interruptible(stop):
+        try:
+            outcome = await runner.run()
+        except asyncio.CancelledError:
+            journal.write("end", run=run, outcome="cut off")
+            raise
+    journal.write("end", run=run, outcome=outcome.ended.value)
+    return outcome
+
+
+@contextmanager
+def _interruptible(stop: Stop) -> Iterator[None]:
+    """The first Ctrl-C lets running actions end; the second one ends them."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def on_signal() -> None:
+        if stop.requested and task:
+            task.cancel()
+            return
+        stop.requested = True
+        speak.talk("Stopping after what runs now; Ctrl-C again stops at once.", "yellow")
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _explain(outcome: Outcome, what: str, file: Path) -> int:
+    again = f"disco {what}{of(file)}"
+    if outcome.ended is Ended.STOPPED:
+        speak.talk(f"Stopped. What is done stays; go on with: {again}", "yellow")
+        return int(Exit.FAILED)
+    for error in outcome.errors:
+        render.complain(error)
+    skipped = f", {outcome.skipped} skipped" if outcome.skipped else ""
+    speak.talk(
+        f"{human.count(outcome.done, 'step')} done, {len(outcome.errors)} failed{skipped}. "
+        f"What is done stays; mend what is named, then: {again}"
+    )
+    return int(Exit.FAILED)
+
+
+def agree(yes: bool, question: str) -> Confirm:
+    """Show the plan; go on when the person says yes, or said it beforehand."""
+
+    def ask(plan: Plan) -> bool:
+        speak.talk(render.plan_text(plan))
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise WrongUse(
+                "the plan must be agreed to, and there is nobody to ask",
+                fix="look at it with `disco plan`, then pass --yes",
+            )
+        return speak.ask(f"{question} [yes/no] ") in ("y", "yes")
+
+    return ask

@@ -1,0 +1,89 @@
+"""`disco check`: is it really working, each answer with its evidence and, where red, a fix."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from disco.checks import report
+from disco.checks.runner import Asked, ask_all
+from disco.cli import human, speak
+from disco.cli.wiring import Session, open_stack
+from disco.engine.check import Check
+from disco.engine.component import Layer
+from disco.engine.errors import Exit, WrongUse
+
+
+async def check(
+    file: Path, only: str, as_json: bool, junit: Path | None, parallel: int, layer: str | None
+) -> int:
+    async with open_stack(file) as session:
+        return await run_checks(session, only, as_json, junit, parallel, layer)
+
+
+async def run_checks(
+    session: Session,
+    only: str = "",
+    as_json: bool = False,
+    junit: Path | None = None,
+    parallel: int = 8,
+    layer: str | None = None,
+) -> int:
+    """Ask, print, and say by the exit code whether something is red."""
+    chosen = await _chosen(session, only, layer)
+    with speak.doing(f"asking {human.count(len(chosen), 'question')}"):
+        answers = await ask_all(chosen, parallel)
+    return _told(session, answers, as_json, junit)
+
+
+async def run_until_green(session: Session, within_s: float = 60.0) -> int:
+    """Right after things were started: what is red is asked again until it has settled."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + within_s
+    chosen = await _chosen(session, "", None)
+    found: dict[str, Asked] = {}
+    while True:
+        left = [c for c in chosen if c.id not in found or not found[c.id].answer.ok]
+        with speak.doing(f"asking {human.count(len(left), 'question')}"):
+            found |= {a.check.id: a for a in await ask_all(left, parallel=8)}
+        if all(a.answer.ok for a in found.values()) or loop.time() > ends:
+            return _told(session, list(found.values()), as_json=False, junit=None)
+        await asyncio.sleep(1)
+        chosen = await _chosen(session, "", None)  # what a question has seen is seen anew
+
+
+async def _chosen(session: Session, only: str, layer: str | None) -> list[Check]:
+    components = await session.components()
+    asked = [components[n] for n in session.graph.order]
+    if layer:
+        asked = [c for c in asked if c.layer is Layer[layer.upper()]]
+    checks = [check for component in asked for check in component.checks(session.world)]
+    chosen = [c for c in checks if _is_chosen(c, only)]
+    if not chosen:
+        raise WrongUse(
+            f"no check begins with {only!r}" if only else "there are no checks here",
+            fix=f"choose from {', '.join(c.id for c in checks)}" if checks else "",
+        )
+    return chosen
+
+
+def _told(session: Session, answers: list[Asked], as_json: bool, junit: Path | None) -> int:
+    _print(answers, as_json)
+    if junit:
+        junit.write_text(report.junit(session.loaded.name, answers), encoding="utf-8")
+    return int(Exit.RED if any(not a.answer.ok for a in answers) else Exit.DONE)
+
+
+def _is_chosen(check: Check, only: str) -> bool:
+    return not only or any(check.id.startswith(o) for o in only.split(","))
+
+
+def _print(answers: list[Asked], as_json: bool) -> None:
+    if as_json:
+        speak.data_json(report.data(answers))
+        return
+    speak.data_table(report.HEADINGS, report.rows(answers), wraps=2)
+    red = [a for a in answers if not a.answer.ok]
+    for asked in red:
+        speak.talk(f"{asked.check.id}: fix: {asked.check.fix}", "yellow")
+    speak.talk(f"{len(answers) - len(red)} green, {len(red)} red", "red" if red else "green")

@@ -1,0 +1,289 @@
+"""Names and flags of every command that has a stack; the work is in the module each one names."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from disco.cli.app import (
+    CHANGE,
+    INSIDE,
+    LOOK,
+    STACK,
+    WRITE,
+    File,
+    Json,
+    LayerName,
+    Parallel,
+    Yes,
+    app,
+    flag,
+)
+
+CUT_OFF = 130
+
+
+def run(work: Coroutine[Any, Any, int], when_cut_off: str = "cut off") -> int:
+    """Carry out what a command does; Ctrl-C ends it with a word and the exit code of shells."""
+    import asyncio
+    import logging
+
+    from disco.cli.speak import talk
+
+    logging.getLogger("stamina").addHandler(logging.NullHandler())  # progress says it better
+    try:
+        return asyncio.run(work)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        if when_cut_off:
+            talk(f"\n{when_cut_off}", "yellow")
+        return CUT_OFF
+
+
+def _change(work: Coroutine[Any, Any, int]) -> int:
+    return run(work, "cut off: what is done stays; run the same command again to go on")
+
+
+@app.command(group=WRITE, sort_key=1)
+def init(
+    *,
+    file: File = STACK,
+    set: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--set",
+            negative="",
+            show_default=False,
+            consume_multiple=False,
+            help="A variable and its value, `servers.count=3`; again for others.",
+        ),
+    ] = (),
+    force: Annotated[bool, flag(help="Write over a file that is there.")] = False,
+) -> int:
+    """Write a stack file with every variable explained."""
+    from disco.cli import init as module
+    from disco.layers import registry
+
+    return module.init(file, registry.sections(), module.answers(set), force)
+
+
+@app.command(group=WRITE, sort_key=2)
+def config(*, file: File = STACK, json: Json = False) -> int:
+    """List every variable: its value, where it came from, its meaning."""
+    from disco.cli import config as module
+    from disco.layers import registry
+
+    return module.config(file, registry.sections(), json)
+
+
+@app.command(group=WRITE, sort_key=3)
+def validate(*, file: File = STACK, json: Json = False) -> int:
+    """Say all that is wrong with a stack file."""
+    from disco.cli import validate as module
+    from disco.layers import registry
+
+    return module.validate(file, registry.sections(), json)
+
+
+@app.command(group=WRITE, sort_key=4)
+def schema() -> int:
+    """Print the JSON Schema of stack files, for editors."""
+    from disco.cli import schema as module
+    from disco.layers import registry
+
+    return module.schema(registry.sections())
+
+
+@app.command(group=CHANGE, sort_key=5)
+def plan(
+    *,
+    file: File = STACK,
+    json: Json = False,
+    commands: Annotated[bool, flag(help="Show the plain commands.")] = False,
+    layer: LayerName = None,
+) -> int:
+    """Show what would change, by layer; changes nothing."""
+    from disco.cli import apply as module
+
+    return run(module.plan(file, json, commands, layer))
+
+
+@app.command(group=CHANGE, sort_key=6)
+def apply(
+    *, file: File = STACK, yes: Yes = False, parallel: Parallel = 16, layer: LayerName = None
+) -> int:
+    """Carry out what is missing; run again after an interruption."""
+    from disco.cli import apply as module
+
+    return _change(module.apply(file, yes, parallel, layer))
+
+
+@app.command(group=CHANGE, sort_key=7)
+def up(*, file: File = STACK, yes: Yes = False, parallel: Parallel = 16) -> int:
+    """Go the whole way: plan, apply, check, addresses."""
+    from disco.cli import apply as module
+
+    return _change(module.up(file, yes, parallel))
+
+
+@app.command(group=CHANGE, sort_key=8)
+def down(
+    *, file: File = STACK, yes: Yes = False, parallel: Parallel = 16, layer: LayerName = None
+) -> int:
+    """Destroy what the stack made; what is lost is named first."""
+    from disco.cli import apply as module
+
+    return _change(module.down(file, yes, parallel, layer))
+
+
+@app.command(group=LOOK, sort_key=9)
+def status(*, file: File = STACK, json: Json = False) -> int:
+    """Show what runs, by layer, and how to reach it."""
+    from disco.cli import status as module
+
+    return run(module.status(file, json))
+
+
+@app.command(group=LOOK, sort_key=10)
+def check(
+    *,
+    file: File = STACK,
+    only: Annotated[str, Parameter(help="Beginnings of check ids, with commas.")] = "",
+    json: Json = False,
+    junit: Annotated[Path | None, Parameter(help="Write JUnit XML there.")] = None,
+    parallel: Annotated[int, Parameter(help="Checks that run at the same time.")] = 8,
+    layer: LayerName = None,
+) -> int:
+    """Ask whether it really works; each red answer has a fix."""
+    from disco.cli import check as module
+
+    return run(module.check(file, only, json, junit, parallel, layer))
+
+
+@app.command(group=LOOK, sort_key=11)
+def graph(
+    *,
+    file: File = STACK,
+    format: Annotated[Literal["text", "mermaid", "dot"], Parameter(help="How it is drawn.")] = (
+        "text"
+    ),
+    json: Json = False,
+) -> int:
+    """Show the components, and which stands on which."""
+    from disco.cli import graph as module
+
+    return module.graph(file, format, json)
+
+
+@app.command(group=LOOK, sort_key=12)
+def history(
+    *,
+    file: File = STACK,
+    run: Annotated[str, Parameter(help="Show what this run did; the beginning of its id.")] = "",
+    json: Json = False,
+) -> int:
+    """List the runs: when, who, what, how it ended."""
+    from disco.cli import history as module
+
+    return module.history(file, run, json)
+
+
+@app.command(group=LOOK, sort_key=13)
+def events(
+    *,
+    file: File = STACK,
+    follow: Annotated[bool, flag("--follow", help="Wait for more.")] = False,
+    tail: Annotated[int, Parameter(help="How many of the last ones; 0 for all.")] = 0,
+    json: Annotated[bool, flag("--json", help="One object a line.")] = False,
+) -> int:
+    """Show the journal, action by action."""
+    from disco.cli import events as module
+
+    return run(module.events(file, follow, tail, json), when_cut_off="")
+
+
+@app.command(group=INSIDE, sort_key=14)
+def logs(
+    name: str,
+    /,
+    *,
+    file: File = STACK,
+    follow: Annotated[bool, flag("--follow", help="Wait for more.")] = (False),
+    tail: Annotated[int, Parameter(help="Lines from the end of each log.")] = 100,
+) -> int:
+    """Show the logs of a component, a host or a pod.
+
+    Parameters
+    ----------
+    name
+        A component (`akash`), a host (`h1`), a unit of it (`h1:kubelet`), or a pod
+        (`monitoring/prometheus-0`, with `:CONTAINER` if it is not the first).
+    """
+    from disco.cli import logs as module
+
+    return run(module.logs(file, name, follow, tail), when_cut_off="")
+
+
+@app.command(group=INSIDE, sort_key=15)
+def shell(name: str, /, *, file: File = STACK) -> int:
+    """Open a shell on a host or in a pod.
+
+    Parameters
+    ----------
+    name
+        A host (`h1`), a component (`akash`: its first ready pod), or a pod (`akash/validator-0`).
+    """
+    from disco.cli import shell as module
+
+    return run(module.shell(file, name), when_cut_off="")
+
+
+@app.command(group=INSIDE, sort_key=16)
+def exec(name: str, /, *command: str, file: File = STACK) -> int:
+    """Run one command on a host or in a pod.
+
+    For example `disco exec akash -- akash status`. The exit code is the command's. In a chain's
+    pod its program finds home, node and chain id.
+
+    Parameters
+    ----------
+    name
+        A host, a component or a pod, as for `disco shell`.
+    command
+        The command and its arguments, after `--`.
+    """
+    from disco.cli import shell as module
+
+    return run(module.execute(file, name, command), when_cut_off="")
+
+
+@app.command(group=INSIDE, sort_key=17)
+def kubectl(*arguments: str, file: File = STACK) -> int:
+    """Run kubectl as the cluster's administrator.
+
+    For example `disco kubectl -- get pods -A`.
+
+    Parameters
+    ----------
+    arguments
+        What kubectl is to do, after `--`.
+    """
+    from disco.cli import kubeconfig as module
+
+    return run(module.kubectl(file, arguments), when_cut_off="")
+
+
+@app.command(group=INSIDE, sort_key=18)
+def kubeconfig(
+    *,
+    file: File = STACK,
+    write: Annotated[
+        Path | None, Parameter(help="Write it there, for its owner alone, not to stdout.")
+    ] = None,
+) -> int:
+    """Print a kubeconfig that is valid for a week."""
+    from disco.cli import kubeconfig as module
+
+    return run(module.kubeconfig(file, write))

@@ -1,0 +1,151 @@
+"""Names and flags of the commands about what a stack is made of: artifacts, chains, secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from disco.cli.app import STACK, THINGS, File, Json, Yes, app
+from disco.cli.commands import run
+
+OfStack = Annotated[
+    Path | None,
+    Parameter(
+        name=["--file", "-f"], help="Only what this stack needs, with its sources and its lock."
+    ),
+]
+
+artifacts = App(name="artifacts", group=THINGS, help="Programs and images: what is held here.")
+chain = App(name="chain", group=THINGS, help="Blockchains that can be run.")
+secrets = App(name="secrets", group=THINGS, help="What the stack keeps secret.")
+for part in (artifacts, chain, secrets):
+    app.command(part)
+
+
+@artifacts.command(name="list")
+def list_artifacts(*, file: OfStack = None, json: Json = False) -> int:
+    """List them: version, licence, sources, what is held here."""
+    from disco.cli import artifacts as module
+
+    return module.list_all(file, json)
+
+
+@artifacts.command
+def build(*names: str, file: OfStack = None, yes: Yes = False) -> int:
+    """Build what is missing from language and distribution packages.
+
+    Parameters
+    ----------
+    names
+        Artifacts; all when none is named.
+    """
+    from disco.cli import artifacts as module
+
+    return run(module.build(file, names, yes), "cut off: what was finished is kept")
+
+
+@artifacts.command
+def obtain(*names: str, file: OfStack = None, yes: Yes = False) -> int:
+    """Obtain artifacts from the first source that has them: a release, or a build.
+
+    Parameters
+    ----------
+    names
+        Artifacts; all when none is named.
+    """
+    from disco.cli import artifacts as module
+
+    return run(module.obtain(file, names, yes), "cut off: what was finished is kept")
+
+
+@artifacts.command
+def verify(*names: str, file: OfStack = None, json: Json = False) -> int:
+    """Read every byte of what is held, and compare.
+
+    Parameters
+    ----------
+    names
+        Artifacts; all that are held when none is named.
+    """
+    from disco.cli import artifacts as module
+
+    return run(module.verify(file, names, json))
+
+
+@artifacts.command
+def pin(*names: str, file: File = STACK) -> int:
+    """Write figures that upstream publishes to the stack's disco.lock.
+
+    Parameters
+    ----------
+    names
+        Artifacts; all that the stack needs when none is named.
+    """
+    from disco.cli import artifacts as module
+
+    return run(module.pin(file, names))
+
+
+@artifacts.command
+def clean(
+    *,
+    modules: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Also sources that a next build would fetch again.",
+        ),
+    ] = False,
+) -> int:
+    """Remove old versions, build caches and what killed runs left."""
+    from disco.cli import artifacts as module
+
+    return run(module.clean(modules))
+
+
+@chain.command(name="list")
+def list_chains(*, file: OfStack = None, json: Json = False) -> int:
+    """List the definitions: those that come with DISCO, of plugins, and of a stack."""
+    from disco.cli import chain as module
+
+    return module.list_all(file, json)
+
+
+@chain.command
+def show(name: str, /, *, json: Json = False) -> int:
+    """Show one definition.
+
+    Parameters
+    ----------
+    name
+        The chain's name, or the path of its YAML file.
+    """
+    from disco.cli import chain as module
+
+    return module.show(name, json)
+
+
+@secrets.command(name="list")
+def list_secrets(*, file: File = STACK, json: Json = False) -> int:
+    """List names and fields; never a value."""
+    from disco.cli import secrets as module
+
+    return module.list_all(file, json)
+
+
+@app.command(group=THINGS)
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+    """Print a script with which a shell completes commands.
+
+    Parameters
+    ----------
+    shell
+        Which one: `disco completion bash > /etc/bash_completion.d/disco`.
+    """
+    from disco.cli.speak import data
+
+    data(app.generate_completion(shell=shell))
+    return 0

@@ -1,0 +1,157 @@
+"""`disco logs`: what a component, a host or a pod says, followed wherever it runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from disco.cli import speak
+from disco.cli.opened import veiled
+from disco.cli.target import Target, found_pods, must_have_cluster, target
+from disco.cli.wiring import Session, open_stack
+from disco.engine.errors import DiscoError, Exit
+from disco.hosts.host import Host
+from disco.kube.access import Cluster
+from disco.kube.errors import translated
+
+PAUSE_S = 2.0  # between two looks for pods that are new
+NOT_YET = 400  # the API's answer for a container that has not started
+
+
+@dataclass(frozen=True)
+class Source:
+    """One log. key: where it stands, and which life of a container it is."""
+
+    label: str
+    key: str
+    lines: Callable[[], AsyncIterator[str]]
+
+
+async def logs(file: Path, name: str, follow: bool, tail: int) -> int:
+    """Print the last lines of each log, and go on with new ones if asked."""
+    async with open_stack(file) as session:
+        wanted = await target(session, name)
+        sources = await _sources(session, wanted, follow, tail)
+        if not sources and not follow:
+            raise DiscoError(f"{name} has no log: no pod is there", fix="see: disco status")
+        printer = Printer([s.label for s in sources])
+        if follow:
+            await _follow(session, wanted, sources, printer)
+        else:
+            for source in sources:
+                await _print_all(source, printer)
+    return int(Exit.DONE)
+
+
+class Printer:
+    """Lines as they come; with where they are from when there are several."""
+
+    def __init__(self, labels: list[str]) -> None:
+        self._wide = max(map(len, labels), default=0)
+        self.several = len(labels) > 1
+
+    def line(self, label: str, text: str) -> None:
+        self._wide = max(self._wide, len(label))
+        start = f"{label:{self._wide}}  " if self.several else ""
+        speak.data_line(start + veiled(text.rstrip("\r\n")))
+
+
+async def _print_all(source: Source, printer: Printer) -> None:
+    try:
+        async with aclosing(source.lines()) as lines:  # type: ignore[type-var]
+            async for line in lines:
+                printer.line(source.label, line)
+    except DiscoError as error:
+        speak.talk(f"{source.label}: {error}", "yellow")
+
+
+async def _follow(
+    session: Session, wanted: Target, sources: list[Source], printer: Printer
+) -> None:
+    """Also pods that come later, and containers that begin again."""
+    running: dict[str, asyncio.Task[None]] = {}
+    async with asyncio.TaskGroup() as group:
+        while True:
+            printer.several = printer.several or len(running) > 1
+            for source in sources:
+                if source.key not in running:
+                    running[source.key] = group.create_task(_print_all(source, printer))
+            await asyncio.sleep(PAUSE_S)
+            sources = await _again(lambda: _sources(session, wanted, True, -1))
+            for key in [k for k, task in running.items() if task.done() and _is_host(k)]:
+                del running[key]  # the connection was lost: begin again
+
+
+def _is_host(key: str) -> bool:
+    return "/" not in key
+
+
+async def _again(look: Callable[[], Awaitable[list[Source]]]) -> list[Source]:
+    try:
+        return await look()
+    except DiscoError as error:
+        speak.talk(str(error), "yellow")
+        return []
+
+
+async def _sources(session: Session, wanted: Target, follow: bool, tail: int) -> list[Source]:
+    """tail: lines from the end of each; -1 for all."""
+    found = [_of_host(session, h, wanted.unit, follow, tail) for h in wanted.hosts]
+    for pod in await found_pods(session, wanted):
+        cluster = must_have_cluster(wanted.cluster)
+        found += _of_pod(session, cluster, pod, wanted.pods[0].container, follow, tail)
+    return found
+
+
+def _of_host(session: Session, host: Host, unit: str, follow: bool, tail: int) -> Source:
+    argv = ["journalctl", "--no-pager", "--quiet", "--output=short-iso"]
+    argv += ["--lines", str(tail) if tail >= 0 else "0"]
+    argv += [*(["--follow"] if follow else []), *(["--unit", unit] if unit else [])]
+    label = f"{host.name}:{unit}" if unit else host.name
+    return Source(label, label, lambda: session.sessions.follow(host, argv))
+
+
+def _of_pod(
+    session: Session, cluster: Cluster, pod: dict[str, Any], only: str, follow: bool, tail: int
+) -> list[Source]:
+    meta = pod["metadata"]
+    place = f"{meta['namespace']}/{meta['name']}"
+    names = [c["name"] for c in pod["spec"]["containers"]]
+    lives = {s["name"]: s for s in pod["status"].get("containerStatuses", [])}
+    found = []
+    for name in [only] if only else names:
+        life = lives.get(name, {}).get("containerID", "")
+        if follow and not life:
+            continue  # it has not started; a later look will find it
+        label = meta["name"] + (f":{name}" if len(names) > 1 else "")
+        path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/log"
+        params = {"container": name, **({"follow": "true"} if follow else {})}
+        params |= {"tailLines": str(tail)} if tail >= 0 else {}
+        lines = _stream(session, cluster, path, params)
+        found.append(Source(label, f"{place}/{name}/{life}", lines))
+    return found
+
+
+def _stream(
+    session: Session, cluster: Cluster, path: str, params: dict[str, str]
+) -> Callable[[], AsyncIterator[str]]:
+    async def lines() -> AsyncIterator[str]:
+        patient = httpx2.Timeout(15, read=None)
+        http = session.kube.http(cluster)
+        with translated(cluster, f"GET {path}"):
+            async with http.stream("GET", path, params=params, timeout=patient) as answer:
+                if answer.status_code == NOT_YET:
+                    return
+                if answer.is_error:
+                    await answer.aread()
+                answer.raise_for_status()
+                async for line in answer.aiter_lines():
+                    yield line
+
+    return lines

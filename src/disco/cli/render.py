@@ -1,0 +1,70 @@
+"""How plans, errors and statuses look to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from disco.cli import human, speak
+from disco.engine.component import Layer
+from disco.engine.errors import DiscoError, Several
+from disco.engine.plan import Part, Plan
+from disco.stack.problem import StackProblems
+
+NOTHING_TO_DO = "Nothing to do: everything is as declared."
+NOTHING_LEFT = "Nothing to destroy: nothing of this stack is there."
+
+
+def plan_text(plan: Plan, commands: bool = False) -> str:
+    """The plan by layer; with the plain command behind each action when asked."""
+    if plan.empty:
+        return NOTHING_LEFT if plan.removal else NOTHING_TO_DO
+    lines: list[str] = []
+    if plan.loses:
+        lines += ["This destroys, for good:", *(f"  - {x}" for x in plan.loses), ""]
+    layer = -1
+    for part in plan.parts:
+        if not part.steps:
+            continue
+        if part.layer != layer:
+            layer = part.layer
+            lines.append(f"{layer} {Layer(layer).title}")
+        lines += _part(part, commands, plan.removal)
+    steps = len(plan.steps)
+    actions = sum(len(s.actions) for _, s in plan.steps)
+    lines += ["", f"{human.count(steps, 'step')}, {human.count(actions, 'action')}."]
+    return "\n".join(lines)
+
+
+def _part(part: Part, commands: bool, removal: bool) -> Iterator[str]:
+    known = f"   (known after {', '.join(part.assumed_after)})" if part.assumed_after else ""
+    yield f"  {part.name}{known}"
+    yield from (f"    ! {note}" for note in part.notes)
+    for step in part.steps:
+        destroys = removal or any(a.destroys for a in step.actions)
+        yield f"    {'-' if destroys else '+'} {step.title}"
+        if commands:
+            for action in step.actions:
+                yield f"        # {action.describe()}"
+                yield from (f"        {line}" for line in action.command().splitlines())
+
+
+def errors(error: DiscoError | Several) -> Iterable[DiscoError]:
+    if isinstance(error, Several):
+        return error.errors
+    return [error]
+
+
+def complain(error: DiscoError | Several | StackProblems) -> int:
+    """Every error with its place, its reason and its fix. Returns the exit code."""
+    if isinstance(error, StackProblems):
+        return speak.complain(error)
+    for one in errors(error):
+        place = f"{one.where}: " if one.where else ""
+        speak.talk(f"error: {place}{one.what}", "red")
+        if one.why:
+            speak.talk(f"  why: {one.why}")
+        for line in one.details:
+            speak.talk(f"       {line}")
+        if one.fix:
+            speak.talk(f"  fix: {one.fix}")
+    return int(error.exit)

@@ -1,0 +1,164 @@
+"""The one place at the top that joins stack, readers and executors."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from disco.artifacts import Artifacts, Lock, Obtainer
+from disco.artifacts.actions import Obtain
+from disco.chains.genesis import MakeGenesis, make_genesis
+from disco.cli.opened import opened
+from disco.engine.component import Component, World
+from disco.engine.errors import DiscoError, NotThere
+from disco.engine.gate import Executor, Gate
+from disco.engine.graph import Graph, build
+from disco.engine.journal import Journal
+from disco.engine.lock import Held
+from disco.engine.place import Place
+from disco.engine.secret import KeptRef, SecretRef
+from disco.hosts import actions as on_hosts
+from disco.hosts.execute import HostExecutors
+from disco.hosts.reader import Hosts
+from disco.hosts.sessions import Sessions
+from disco.kube import actions as on_kube
+from disco.kube import charts
+from disco.kube.execute import KubeExecutors
+from disco.kube.reader import Kube
+from disco.layers import registry
+from disco.layers.platform import openbao
+from disco.nspawn import executors as nspawn
+from disco.nspawn.reader import Nspawn
+from disco.stack.load import Loaded, load
+from disco.store import Discard, Forget, Remember, Store, client_certificate, discard, forget
+from disco.store import remember as make_secret
+
+
+@dataclass
+class Session:
+    """A stack with everything that reads it; made by `open_stack`."""
+
+    loaded: Loaded
+    place: Place
+    graph: Graph
+    store: Store
+    artifacts: Artifacts
+    sessions: Sessions
+    kube: Kube
+    world: World
+
+    @property
+    def journal(self) -> Journal:
+        return Journal(self.place.journal)
+
+    def lookup(self, ref: SecretRef) -> str:
+        return _lookup(self.store, ref)
+
+    async def components(self) -> dict[str, Component]:
+        """Every component with its inputs as declared. Only what is held here is looked at, so
+        that this works for a stack that is down."""
+        found: dict[str, Component] = {}
+        outputs: dict[str, Any] = {}
+        for node in self.graph:
+            inputs = {k: outputs[n] if n else None for k, n in node.needs.items()}
+            made = node.component(node.name, node.spec, inputs, self.place)
+            seen = await made.observe(self.world) if made.implied else made.nothing()
+            found[node.name], outputs[node.name] = made, made.outputs(seen)
+        return found
+
+    def gate(self, run: str, held: Held) -> Gate:
+        return Gate(self._executors(), self.journal, run, held.check)
+
+    def _executors(self) -> Mapping[str, Executor]:
+        hosts = HostExecutors(self.sessions, self.lookup, self.find)
+        kube = KubeExecutors(self.kube, self.lookup, charts.FOLDER, self.find)
+        vault = openbao.VaultExecutors(self.kube, self.store)
+        store = self.store
+        executors: dict[str, Any] = {
+            Obtain.kind: Obtainer(self.artifacts),
+            Remember.kind: lambda a, r: make_secret(a, store, r),
+            Forget.kind: lambda a, r: forget(a, store, r),
+            Discard.kind: lambda a, r: discard(a, store, r),
+            MakeGenesis.kind: lambda a, r: make_genesis(a, store, r),
+            on_hosts.Put.kind: hosts.put,
+            on_hosts.Program.kind: hosts.program,
+            on_hosts.Images.kind: hosts.images,
+            on_hosts.Unit.kind: hosts.unit,
+            on_hosts.Run.kind: hosts.run,
+            on_hosts.Packages.kind: hosts.packages,
+            on_hosts.AwaitHost.kind: hosts.await_host,
+            on_kube.Apply.kind: kube.apply,
+            on_kube.Delete.kind: kube.delete,
+            on_kube.Release.kind: kube.release,
+            on_kube.Uninstall.kind: kube.uninstall,
+            on_kube.AwaitRollout.kind: kube.await_rollout,
+            on_kube.AwaitNodes.kind: kube.await_nodes,
+            openbao.InitVault.kind: vault.init,
+            openbao.UnsealVault.kind: vault.unseal,
+            openbao.SetUpVault.kind: vault.set_up,
+            **nspawn.executors(self.lookup),
+        }
+        return executors
+
+    def find(self, name: str) -> Path:
+        held = self.artifacts.held(name)
+        if held is None:
+            raise DiscoError(
+                f"the artifact {name} is not on this machine",
+                where=str(self.artifacts.cache.root),
+                fix=f"disco artifacts obtain {name}",
+            )
+        return held.path
+
+
+def located(file: Path, environ: Mapping[str, str] = os.environ) -> tuple[Loaded, Place]:
+    """A stack and where it keeps things; nothing is made. Raises StackProblems."""
+    loaded = load(file, registry.sections(), environ)
+    return loaded, Place.of(file, loaded.name)
+
+
+def wired(loaded: Loaded, place: Place) -> Graph:
+    """Its components with their edges. Raises WrongUse."""
+    return build(registry.components(), registry.with_wanted(loaded.specs), place)
+
+
+def new_run() -> str:
+    """The id of a run: short, and unlike any other."""
+    return secrets.token_hex(4)
+
+
+@asynccontextmanager
+async def open_stack(file: Path, environ: Mapping[str, str] = os.environ) -> AsyncIterator[Session]:
+    """Load a stack and open what reads it. Raises StackProblems, or DiscoError."""
+    loaded, place = located(file, environ)
+    graph = wired(loaded, place)
+    place.open()
+    store = Store(place)
+    opened(store)
+    artifacts = Artifacts(lock=Lock.beside(file))
+
+    def lookup(ref: SecretRef) -> str:
+        return _lookup(store, ref)
+
+    sessions = Sessions(lookup)
+    kube = Kube(lookup, client_certificate)
+    world = World(place, store, artifacts, Hosts(sessions, lookup), kube, Nspawn())
+    try:
+        yield Session(loaded, place, graph, store, artifacts, sessions, kube, world)
+    finally:
+        await kube.close()
+        await sessions.close()
+
+
+def _lookup(store: Store, ref: SecretRef) -> str:
+    if isinstance(ref, KeptRef):
+        content = store.kept(ref.name)
+        if content is None:
+            raise NotThere(f"the file {ref.name} is not kept yet", where=str(store.place.kept))
+        return content.decode()
+    return store.lookup(ref)

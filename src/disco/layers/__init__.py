@@ -1,0 +1,1 @@
+"""The components, by layer; `registry` lists them."""

@@ -1,0 +1,1 @@
+"""Layer 3: Akash and other chains."""

@@ -1,0 +1,240 @@
+"""kubeadm's part: configuration files, and scripts that may be cut off and run again.
+
+All certificates that kubeadm would make by itself are in the store beforehand, so nothing has to
+be captured, and another control plane needs no key to be uploaded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from disco.engine.secret import SecretRef, Text
+from disco.hosts.actions import HostAction, Put, Run
+from disco.hosts.facts import Facts
+from disco.hosts.host import Host
+from disco.layers.cluster.node import API_NAME, API_PORT
+from disco.store.actions import Remember
+from disco.store.generate import CertificateAuthority, KubeadmToken, RsaKeyPair
+
+CA = "kubernetes/ca"
+ETCD_CA = "kubernetes/etcd-ca"
+FRONT_PROXY_CA = "kubernetes/front-proxy-ca"
+SERVICE_ACCOUNTS = "kubernetes/service-accounts"
+TOKEN = "kubernetes/bootstrap-token"
+SECRETS = (
+    Remember(CA, CertificateAuthority("kubernetes", 3650)),
+    Remember(ETCD_CA, CertificateAuthority("etcd-ca", 3650)),
+    Remember(FRONT_PROXY_CA, CertificateAuthority("front-proxy-ca", 3650)),
+    Remember(SERVICE_ACCOUNTS, RsaKeyPair()),
+    Remember(TOKEN, KubeadmToken()),
+)
+FILES = "/etc/disco/kubeadm"
+ADMIN = "/etc/kubernetes/admin.conf"
+
+
+def ignored(facts: Facts) -> list[str]:
+    """Preflight checks that these facts make pointless: kubeadm refuses cgroup v1 as a whole."""
+    found = ["SystemVerification"] if facts.cgroup == 1 else []
+    return found + (["Swap"] if facts.swap_bytes else [])
+
+
+def node_registration(host: Host, facts: Facts) -> dict[str, Any]:
+    return {
+        "name": host.name,
+        "criSocket": "unix:///run/containerd/containerd.sock",
+        "imagePullPolicy": "IfNotPresent",
+        "ignorePreflightErrors": ignored(facts),
+        "kubeletExtraArgs": [{"name": "node-ip", "value": host.address}],
+    }
+
+
+def kubelet_configuration(facts: Facts) -> dict[str, Any]:
+    """Images come over SSH, not from a registry: the kubelet must never collect them."""
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "failCgroupV1": False,
+        "cgroupDriver": "systemd" if facts.cgroup == 2 else "cgroupfs",
+        "failSwapOn": False,
+        "imageGCHighThresholdPercent": 100,
+        "imageGCLowThresholdPercent": 99,
+        "evictionHard": {
+            "memory.available": "100Mi",
+            "nodefs.available": "1Gi",
+            "nodefs.inodesFree": "1%",
+            "imagefs.available": "1Gi",
+        },
+    }
+
+
+def init_configuration(host: Host, facts: Facts, version: str, pods: str, services: str) -> Text:
+    """kubeadm's file for the first control plane; it holds the bootstrap token."""
+    documents: list[dict[str, Any]] = [
+        {
+            "apiVersion": "kubeadm.k8s.io/v1beta4",
+            "kind": "InitConfiguration",
+            "localAPIEndpoint": {"advertiseAddress": host.address},
+            "bootstrapTokens": [{"token": "@TOKEN@", "ttl": "2h0m0s"}],
+            "nodeRegistration": {**node_registration(host, facts), "taints": []},
+        },
+        {
+            "apiVersion": "kubeadm.k8s.io/v1beta4",
+            "kind": "ClusterConfiguration",
+            "kubernetesVersion": f"v{version}",
+            "imageRepository": "localhost",
+            "controlPlaneEndpoint": f"{API_NAME}:{API_PORT}",
+            "apiServer": {"certSANs": [host.address, API_NAME]},
+            "controllerManager": {"extraArgs": [{"name": "bind-address", "value": "0.0.0.0"}]},
+            "scheduler": {"extraArgs": [{"name": "bind-address", "value": "0.0.0.0"}]},
+            "etcd": {
+                "local": {
+                    "extraArgs": [{"name": "listen-metrics-urls", "value": "http://0.0.0.0:2381"}]
+                }
+            },
+            "networking": {"podSubnet": pods, "serviceSubnet": services},
+        },
+        kubelet_configuration(facts),
+        {
+            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+            "kind": "KubeProxyConfiguration",
+            "mode": "nftables",
+            "conntrack": {"maxPerCore": 0, "min": 0},
+        },
+    ]
+    before, after = "---\n".join(_yaml(d) for d in documents).split("@TOKEN@")
+    return Text.of(before, SecretRef(TOKEN), after)
+
+
+def join_configuration(host: Host, facts: Facts) -> Text:
+    """kubeadm's file for a worker; the cluster's CA is pinned by the discovery file."""
+    document = {
+        "apiVersion": "kubeadm.k8s.io/v1beta4",
+        "kind": "JoinConfiguration",
+        "discovery": {
+            "file": {"kubeConfigPath": f"{FILES}/discovery.conf"},
+            "tlsBootstrapToken": "@TOKEN@",
+        },
+        "nodeRegistration": node_registration(host, facts),
+    }
+    before, after = _yaml(document).split("@TOKEN@")
+    return Text.of(before, SecretRef(TOKEN), after)
+
+
+def discovery() -> Text:
+    """A kubeconfig with the API's address and CA and no user."""
+    return Text.of(
+        "apiVersion: v1\nkind: Config\nclusters:\n- name: ''\n  cluster:\n"
+        f"    server: https://{API_NAME}:{API_PORT}\n"
+        f"    certificate-authority: {FILES}/ca.crt\n"
+    )
+
+
+def first_control_plane(
+    host: Host, facts: Facts, version: str, pods: str, services: str
+) -> Iterator[HostAction]:
+    """Files and the one command. Certificates lie beside and are copied in by the script, since
+    a reset of a half-made control plane removes kubeadm's own folder."""
+    pki = f"{FILES}/pki"
+    for name, path in ((CA, "ca"), (ETCD_CA, "etcd/ca"), (FRONT_PROXY_CA, "front-proxy-ca")):
+        yield Put(host, f"{pki}/{path}.crt", Text.of(SecretRef(name, "crt")), 0o644)
+        yield Put(host, f"{pki}/{path}.key", Text.of(SecretRef(name, "key")), 0o600)
+    yield Put(host, f"{pki}/sa.key", Text.of(SecretRef(SERVICE_ACCOUNTS, "key")), 0o600)
+    yield Put(host, f"{pki}/sa.pub", Text.of(SecretRef(SERVICE_ACCOUNTS, "pub")), 0o644)
+    config = init_configuration(host, facts, version, pods, services)
+    yield Put(host, f"{FILES}/init.yaml", config, 0o600)
+    yield _guarded(
+        host,
+        "control plane",
+        "init",
+        f"mkdir -p /etc/kubernetes/pki && cp -a {pki}/. /etc/kubernetes/pki/ && "
+        f"kubeadm init --config {FILES}/init.yaml",
+    )
+
+
+def worker(host: Host, facts: Facts) -> Iterator[HostAction]:
+    yield Put(host, f"{FILES}/ca.crt", Text.of(SecretRef(CA, "crt")))
+    yield Put(host, f"{FILES}/discovery.conf", discovery(), 0o600)
+    yield Put(host, f"{FILES}/join.yaml", join_configuration(host, facts), 0o600)
+    yield _guarded(host, "join", "join", f"kubeadm join --config {FILES}/join.yaml")
+
+
+def open_door(control_plane: Host) -> Iterator[HostAction]:
+    """Let workers join for the next two hours, with the token that the store has."""
+    script = (
+        f"export KUBECONFIG={ADMIN}; id=$(cut -d. -f1 {FILES}/token); "
+        'kubectl -n kube-system delete secret --ignore-not-found "bootstrap-token-$id" '
+        f">/dev/null; kubeadm token create --config {FILES}/init.yaml >/dev/null"
+    )
+    yield Put(control_plane, f"{FILES}/token", Text.of(SecretRef(TOKEN)), 0o600)
+    yield Run(control_plane, ("sh", "-c", script), "door for joins")
+
+
+def _guarded(host: Host, name: str, verb: str, command: str) -> Run:
+    """Under a lock on the host: a kubeadm whose DISCO was killed goes on by itself, and the next
+    run waits for it. What an earlier try of ours left half-made is reset first; a finished one is
+    kept; a Kubernetes that we did not begin is never touched."""
+    mark = f"/var/lib/disco/kubeadm-{verb}"
+    script = f"""set -eu
+[ -e {mark}.done ] && exit 0
+log=/var/log/disco-kubeadm-{verb}.log
+mkdir -p /var/lib/disco
+if [ -e /etc/kubernetes/manifests/kube-apiserver.yaml ] || [ -e /etc/kubernetes/kubelet.conf ]
+then
+  [ -e {mark}.begun ] || {{ echo "a Kubernetes that DISCO did not make is here" >&2; exit 1; }}
+  kubeadm reset -f > /var/log/disco-kubeadm-reset.log 2>&1
+fi
+touch {mark}.begun
+systemctl daemon-reload; systemctl -q enable kubelet
+{{ {command}; }} > "$log" 2>&1 || {{ tail -n 15 "$log" >&2; exit 1; }}
+touch {mark}.done
+"""
+    return Run(
+        host,
+        (
+            "flock",
+            "-w",
+            "400",
+            f"/run/disco-kubeadm-{verb}.lock",
+            "sh",
+            "-c",
+            script,
+        ),
+        name,
+        done=f"[ -e {mark}.done ]",
+        within_s=420,
+    )
+
+
+def _yaml(document: dict[str, Any]) -> str:
+    """JSON is YAML."""
+    return json.dumps(document, indent=1) + "\n"
+
+
+def leave(host: Host) -> Iterator[HostAction]:
+    """The way out of a host that stays: everything that was put there goes, in reverse order.
+
+    The mark that says whose host it is goes last, so that a way out that was cut off is gone again.
+    """
+    script = f"""kubeadm reset -f > /var/log/disco-kubeadm-reset.log 2>&1 || true
+for u in kubelet disco-apiproxy containerd; do systemctl disable --now $u || true; done
+ip link del cni0 || true; ip link del flannel.1 || true
+sed -i '/ {API_NAME}$/d' /etc/hosts
+rm -rf /var/lib/disco /var/lib/kubelet /var/lib/etcd /etc/kubernetes
+rm -rf /var/lib/cni /var/lib/containerd /run/flannel /opt/cni/bin/flannel
+rm -f /etc/cni/net.d/10-flannel.conflist /etc/containerd/config.toml /etc/sysctl.d/90-disco.conf
+cd /etc/systemd/system; rm -f kubelet.service containerd.service disco-apiproxy.service
+find /usr/local/bin -lname '/opt/disco/*' -delete
+systemctl daemon-reload
+if [ -e /lib/systemd/system/containerd.service ]; then systemctl enable --now containerd; fi
+rm -rf /opt/disco
+rm -rf /etc/disco
+"""
+    yield Run(
+        host,
+        ("sh", "-c", script),
+        "leave",
+        within_s=180,
+        loses=(f"everything in the cluster on {host.name}",),
+    )

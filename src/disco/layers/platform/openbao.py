@@ -1,0 +1,308 @@
+"""OpenBao over its HTTP API, through the cluster's API server: init, unseal, set up.
+
+A vault makes its own keys and tells them once. If DISCO is killed between that answer and the
+store, they are lost; so it is noted beforehand that an init was begun, and a vault that is found
+initialised with such a note and no keys has never held anything: it is emptied and begun again.
+A vault that is initialised without a note is somebody's, and is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from disco.engine.action import Action
+from disco.engine.errors import DiscoError, Retry
+from disco.engine.gate import Report
+from disco.engine.secret import SecretRef, Text
+from disco.kube.access import Cluster
+from disco.kube.errors import translated
+from disco.kube.reader import Kube
+from disco.kube.revealing import reveal
+from disco.store.store import Store
+
+NAMESPACE = "vault"
+NAME = "openbao"
+PORT = 8200
+KEYS = "vault/init"
+BEGUN = "vault/init-begun"
+SETUP = "disco/setup"
+SHARES, THRESHOLD = 1, 1
+
+
+@dataclass(frozen=True)
+class VaultAction(Action):
+    cluster: Cluster
+
+    @property
+    def touches(self) -> str:
+        return f"{self.cluster.name}:vault/{self.kind}"
+
+
+@dataclass(frozen=True)
+class InitVault(VaultAction):
+    """Initialise an empty vault and keep its keys: one action, because the answer comes once."""
+
+    kind: ClassVar[str] = "vault-init"
+    replicas: int
+
+    def describe(self) -> str:
+        return f"initialise the vault; its unseal key and root token go to the store as {KEYS}"
+
+    def command(self) -> str:
+        return (
+            f"kubectl -n {NAMESPACE} exec {NAME}-0 -- "
+            f"bao operator init -key-shares={SHARES} -key-threshold={THRESHOLD}"
+        )
+
+
+@dataclass(frozen=True)
+class UnsealVault(VaultAction):
+    """Unseal every pod that is sealed."""
+
+    kind: ClassVar[str] = "vault-unseal"
+    replicas: int
+
+    def describe(self) -> str:
+        return f"unseal the vault's {self.replicas} pod(s)"
+
+    def command(self) -> str:
+        key = SecretRef(KEYS, "unseal_0")
+        return "\n".join(
+            f"kubectl -n {NAMESPACE} exec -i {NAME}-{i} -- bao operator unseal - <<< '{key}'"
+            for i in range(self.replicas)
+        )
+
+
+@dataclass(frozen=True)
+class SetUpVault(VaultAction):
+    """Key-value store, Kubernetes login, policies, roles and first secrets.
+
+    roles: name -> (namespace, service account, paths that it may read).
+    secrets: path -> fields.
+    """
+
+    kind: ClassVar[str] = "vault-setup"
+    roles: tuple[tuple[str, str, str, tuple[str, ...]], ...]
+    secrets: dict[str, dict[str, SecretRef | Text | str]] = field(hash=False)
+
+    def describe(self) -> str:
+        names = ", ".join(r[0] for r in self.roles)
+        return f"set up the vault: kv, Kubernetes login, roles {names}"
+
+    def command(self) -> str:
+        lines = [
+            "bao secrets enable -path=kv -version=2 kv",
+            "bao auth enable kubernetes",
+            "bao write auth/kubernetes/config kubernetes_host=https://kubernetes.default.svc",
+        ]
+        for name, namespace, account, _ in self.roles:
+            lines += [
+                f"bao policy write {name} -",
+                f"bao write auth/kubernetes/role/{name} bound_service_account_names={account} "
+                f"bound_service_account_namespaces={namespace} policies={name}",
+            ]
+        return "\n".join([*lines, *(f"bao kv put kv/{p} …" for p in self.secrets)])
+
+
+@dataclass(frozen=True)
+class SealStatus:
+    initialized: bool
+    sealed: bool
+
+
+class OpenBao:
+    """The dozen calls that are used. `token` calls go to the leader only: a standby may not know
+    a new mount yet."""
+
+    def __init__(self, kube: Kube, cluster: Cluster) -> None:
+        self._kube, self._cluster = kube, cluster
+
+    async def seal_status(self, pod: int) -> SealStatus:
+        answer = await self._call(f"pods/{NAME}-{pod}", "GET", "/v1/sys/seal-status")
+        return SealStatus(bool(answer["initialized"]), bool(answer["sealed"]))
+
+    async def init(self) -> dict[str, Any]:
+        body = {"secret_shares": SHARES, "secret_threshold": THRESHOLD}
+        return await self._call(f"pods/{NAME}-0", "PUT", "/v1/sys/init", body)
+
+    async def unseal(self, pod: int, key: str) -> None:
+        await self._call(f"pods/{NAME}-{pod}", "PUT", "/v1/sys/unseal", {"key": key})
+
+    async def call(self, token: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        return await self._call(f"services/{NAME}-active", method, f"/v1/{path}", body, token)
+
+    async def read(self, token: str, path: str) -> dict[str, Any] | None:
+        """A kv secret's fields, or None."""
+        try:
+            found = await self.call(token, "GET", f"kv/data/{path}")
+        except DiscoError as error:
+            if "(404)" in error.why:
+                return None
+            raise
+        fields: dict[str, Any] = found["data"]["data"]
+        return fields
+
+    async def _call(
+        self, target: str, method: str, path: str, body: Any = None, token: str = ""
+    ) -> dict[str, Any]:
+        headers = {"X-Vault-Token": token} if token else {}
+        doing = f"{method} vault{path}"
+        answer = await self._kube.proxy(
+            self._cluster,
+            f"{NAMESPACE}/{target}:{PORT}",
+            path,
+            method,
+            json=body,
+            headers=headers,
+        )
+        if answer.status_code >= 400:
+            raise DiscoError(
+                f"the vault refused: {doing}",
+                where=f"{NAMESPACE}/{target}",
+                why=f"{answer.text[:300]} ({answer.status_code})",
+                retry=Retry.LIKELY if answer.status_code >= 500 else Retry.NEVER,
+            )
+        return answer.json() if answer.content else {}
+
+
+class VaultExecutors:
+    def __init__(self, kube: Kube, store: Store) -> None:
+        self._kube, self._store = kube, store
+
+    async def init(self, action: InitVault, report: Report) -> None:
+        bao = OpenBao(self._kube, action.cluster)
+        await self._until_all_answer(action, bao, report)
+        if await self._has_data(action, bao):
+            if self._store.has(KEYS):
+                self._store.discard(BEGUN)  # a stale note would empty a vault that lost its keys
+                return
+            await self._empty(action, bao, report)
+        self._store.forget(KEYS)  # those of a vault that is gone would pass for this one's
+        self._store.keep(BEGUN, b"begun\n")
+        report("initialising", None)
+        answer = await bao.init()
+        keys = {f"unseal_{i}": k for i, k in enumerate(answer["keys_base64"])}
+        self._store.put(KEYS, {"root_token": answer["root_token"], **keys})
+        self._store.discard(BEGUN)
+
+    async def _has_data(self, action: InitVault, bao: OpenBao) -> bool:
+        """Of any pod: one that lost its volume joins the others again, it is not initialised."""
+        statuses = [await bao.seal_status(i) for i in range(action.replicas)]
+        return any(s.initialized for s in statuses)
+
+    async def _until_all_answer(self, action: InitVault, bao: OpenBao, report: Report) -> None:
+        async def test() -> str:
+            for pod in range(action.replicas):
+                await bao.seal_status(pod)
+            return ""
+
+        await self._kube.until(
+            action.cluster, f"{NAME} answers", test, 120, lambda n: report(n, None)
+        )
+
+    async def _empty(self, action: InitVault, bao: OpenBao, report: Report) -> None:
+        """Make an initialised vault whose keys were lost in an interrupted init empty again."""
+        if not self._store.has_kept(BEGUN):
+            raise DiscoError(
+                "the vault is initialised, and the store does not have its keys",
+                where=f"{NAMESPACE}/{NAME}",
+                fix=f"put its unseal key and root token into the store as {KEYS}, or remove the "
+                "vault from the cluster with its volumes",
+            )
+        report("an earlier init was cut off: emptying the vault", None)
+        http = self._kube.http(action.cluster)
+        core = f"/api/v1/namespaces/{NAMESPACE}"
+        for path in (f"{core}/persistentvolumeclaims/data-{NAME}-0", f"{core}/pods/{NAME}-0"):
+            with translated(action.cluster, f"delete {path}"):
+                await http.delete(path, params={"gracePeriodSeconds": "0"})
+
+        async def test() -> str:
+            return "the old one answers" if (await bao.seal_status(0)).initialized else ""
+
+        await self._kube.until(
+            action.cluster, "the vault is empty", test, 90, lambda n: report(n, None)
+        )
+
+    async def unseal(self, action: UnsealVault, report: Report) -> None:
+        bao = OpenBao(self._kube, action.cluster)
+        statuses = [await bao.seal_status(i) for i in range(action.replicas)]
+        # Those with data first: the others join only somebody who is unsealed.
+        for pod in sorted(range(action.replicas), key=lambda i: not statuses[i].initialized):
+            await self._until_joined(action, bao, pod, report)
+            if (await bao.seal_status(pod)).sealed:
+                for share in range(THRESHOLD):
+                    key = self._store.lookup(SecretRef(KEYS, f"unseal_{share}"))
+                    await bao.unseal(pod, key)
+        token = self._store.lookup(SecretRef(KEYS, "root_token"))
+
+        async def test() -> str:
+            await bao.call(token, "GET", "sys/mounts")
+            return ""
+
+        await self._kube.until(
+            action.cluster, "the vault has a leader", test, 60, lambda n: report(n, None)
+        )
+
+    async def _until_joined(
+        self, action: UnsealVault, bao: OpenBao, pod: int, report: Report
+    ) -> None:
+        async def test() -> str:
+            return "" if (await bao.seal_status(pod)).initialized else "it has not joined raft"
+
+        await self._kube.until(
+            action.cluster, f"{NAME}-{pod} joins", test, 60, lambda n: report(n, None)
+        )
+
+    async def set_up(self, action: SetUpVault, report: Report) -> None:
+        bao = OpenBao(self._kube, action.cluster)
+        token = self._store.lookup(SecretRef(KEYS, "root_token"))
+        mounts = (await bao.call(token, "GET", "sys/mounts"))["data"]
+        if "kv/" not in mounts:
+            await bao.call(
+                token, "POST", "sys/mounts/kv", {"type": "kv", "options": {"version": "2"}}
+            )
+        logins = (await bao.call(token, "GET", "sys/auth"))["data"]
+        if "kubernetes/" not in logins:
+            await bao.call(token, "POST", "sys/auth/kubernetes", {"type": "kubernetes"})
+        api = {"kubernetes_host": "https://kubernetes.default.svc"}
+        await bao.call(token, "POST", "auth/kubernetes/config", api)
+        for name, namespace, account, paths in action.roles:
+            report(f"role {name}", None)
+            await self._role(bao, token, name, namespace, account, paths)
+        for path, fields in action.secrets.items():
+            data = {"data": reveal(fields, self._store.lookup)}
+            await self._write(bao, token, path, data)
+        await self._write(bao, token, SETUP, {"data": {"digest": action.digest}})
+
+    async def _role(
+        self,
+        bao: OpenBao,
+        token: str,
+        name: str,
+        namespace: str,
+        account: str,
+        paths: tuple[str, ...],
+    ) -> None:
+        rules = "\n".join(f'path "kv/data/{p}" {{ capabilities = ["read"] }}' for p in paths)
+        await bao.call(token, "POST", f"sys/policies/acl/{name}", {"policy": rules})
+        role = {
+            "bound_service_account_names": [account],
+            "bound_service_account_namespaces": [namespace],
+            "audience": NAME,
+            "token_policies": [name],
+            "token_ttl": "10m",
+        }
+        await bao.call(token, "POST", f"auth/kubernetes/role/{name}", role)
+
+    async def _write(self, bao: OpenBao, token: str, path: str, data: dict[str, Any]) -> None:
+        """A kv mount answers 400 while it is being upgraded to version 2, for a second or so."""
+        for attempt in range(20):
+            try:
+                await bao.call(token, "POST", f"kv/data/{path}", data)
+                return
+            except DiscoError as error:
+                if "pgrad" not in error.why or attempt == 19:
+                    raise
+                await asyncio.sleep(0.25)

@@ -1,0 +1,123 @@
+"""Metrics for every layer: Prometheus, and node-exporter on every node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from disco.engine.check import Check
+from disco.engine.component import Component, Layer, Outputs, StatusLine, Step, World, pending
+from disco.kube import charts
+from disco.kube.actions import AwaitRollout, Release, Uninstall
+from disco.kube.reader import Kube
+from disco.layers.cluster.outputs import KubernetesOutputs
+from disco.layers.platform.seen import ClusterSeen, look
+from disco.layers.servers.artifacts import ArtifactsOutputs
+from disco.stack.model import Model, var
+
+NAMESPACE = "monitoring"
+NAME = "prometheus"
+RULES = Path(__file__).resolve().parents[4] / "rules"
+ETCD_METRICS, SCHEDULER, CONTROLLER_MANAGER = 2381, 10259, 10257
+
+
+class PrometheusSpec(Model):
+    """Prometheus, its rules and node-exporter."""
+
+    scrape_interval: str = var("15s", pattern=r"^\d+(ms|s|m)$", unit="duration")
+    """How often every target is asked."""
+    retention: str = var("15d", pattern=r"^\d+(h|d|w|y)$", unit="duration")
+    """How long samples are kept."""
+    retention_size: str = var("4GB", pattern=r"^\d+(MB|GB|TB)$", unit="bytes")
+    """How much of them is kept at most; about a fifth below `storage`."""
+    storage: str = var("5Gi", pattern=r"^\d+(Mi|Gi|Ti)$", unit="bytes")
+    """The size of its volume."""
+
+
+class PrometheusOutputs(Outputs):
+    url: str
+
+
+class Prometheus(Component):
+    """Metrics of servers, kubelets, control plane, vault and chains, with alert rules."""
+
+    layer = Layer.PLATFORM
+    section = "prometheus"
+    spec: PrometheusSpec
+    kubernetes: KubernetesOutputs
+    artifacts: ArtifactsOutputs
+
+    @classmethod
+    def wants(cls, spec: PrometheusSpec) -> tuple[str, ...]:
+        return ("images/metrics",)
+
+    def outputs(self, seen: ClusterSeen) -> PrometheusOutputs:
+        return PrometheusOutputs(url=f"http://{NAME}.{NAMESPACE}:9090")
+
+    def nothing(self) -> ClusterSeen:
+        return ClusterSeen()
+
+    async def observe(self, world: World) -> ClusterSeen:
+        return await look(world, self.kubernetes.cluster, list(self._all_steps()))
+
+    def steps(self, seen: ClusterSeen) -> Iterator[Step]:
+        return pending(self._all_steps(), seen.done)
+
+    def _all_steps(self) -> Iterator[Step]:
+        cluster = self.kubernetes.cluster
+        release = Release(
+            cluster, NAME, NAMESPACE, NAME, charts.source(NAME), self._values(), within_s=120
+        )
+        yield Step("release", "install Prometheus and node-exporter", (release,), (), 3)
+        yield Step(
+            "ready",
+            "Prometheus is ready",
+            (
+                AwaitRollout(cluster, f"statefulsets/{NAMESPACE}/{NAME}"),
+                AwaitRollout(cluster, f"daemonsets/{NAMESPACE}/node-exporter"),
+            ),
+            ("release",),
+            8,
+        )
+
+    def _values(self) -> dict[str, Any]:
+        planes = [h.address for h in self.kubernetes.control_planes]
+        return {
+            "image": self.artifacts.image("prometheus"),
+            "nodeExporter": {"image": self.artifacts.image("node-exporter")},
+            "scrapeInterval": self.spec.scrape_interval,
+            "retention": {"time": self.spec.retention, "size": self.spec.retention_size},
+            "storage": {"size": self.spec.storage},
+            "rules": {p.name: p.read_text() for p in sorted(RULES.glob("*.yaml"))},
+            "controlPlane": {
+                "etcd": [f"{a}:{ETCD_METRICS}" for a in planes],
+                "scheduler": [f"{a}:{SCHEDULER}" for a in planes],
+                "controllerManager": [f"{a}:{CONTROLLER_MANAGER}" for a in planes],
+            },
+        }
+
+    def removal(self, seen: ClusterSeen, ground_goes: bool) -> Iterator[Step]:
+        cluster = self.kubernetes.cluster
+        if not ground_goes and f"{NAMESPACE}/{NAME}" in seen.releases:
+            yield Step(
+                "release", "uninstall Prometheus", (Uninstall(cluster, NAME, NAMESPACE),), (), 3
+            )
+
+    def checks(self, world: World) -> Iterator[Check]:
+        from disco.layers.platform.checks import prometheus_checks
+
+        return prometheus_checks(self, world)
+
+    async def status(self, world: World) -> list[StatusLine]:
+        path = f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets/{NAME}"
+        found = await world[Kube].find(self.kubernetes.cluster, path)
+        ready = (found or {}).get("status", {}).get("readyReplicas", 0)
+        return [
+            StatusLine(
+                "prometheus",
+                "ready" if ready else "not ready",
+                f"kubectl -n {NAMESPACE} port-forward svc/{NAME} 9090",
+                bool(ready),
+            )
+        ]

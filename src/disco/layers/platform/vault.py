@@ -1,0 +1,284 @@
+"""A vault for the network's secrets: OpenBao on raft, unsealed by what the store has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from disco.engine.check import Check
+from disco.engine.component import Component, Layer, Outputs, StatusLine, Step, World, pending
+from disco.engine.errors import DiscoError
+from disco.engine.secret import SecretRef
+from disco.kube import charts
+from disco.kube.actions import Apply, AwaitRollout, Delete, Release, Uninstall
+from disco.kube.reader import Kube
+from disco.layers.cluster.outputs import KubernetesOutputs
+from disco.layers.platform.openbao import (
+    KEYS,
+    NAME,
+    NAMESPACE,
+    SETUP,
+    InitVault,
+    OpenBao,
+    SetUpVault,
+    UnsealVault,
+)
+from disco.layers.platform.seen import ClusterSeen, look
+from disco.layers.servers.artifacts import ArtifactsOutputs
+from disco.stack.model import Model, var
+from disco.store.actions import Forget, Remember
+from disco.store.generate import Password
+from disco.store.store import Store
+
+PROBE = "vault-probe"
+PROBE_SECRET = "vault/probe"
+
+
+class VaultSpec(Model):
+    """OpenBao."""
+
+    replicas: Literal[1, 3, 5] = var(1)
+    """Pods that hold the data; 3 survive the loss of one, 5 of two."""
+    storage: str = var("1Gi", pattern=r"^\d+(Mi|Gi|Ti)$", unit="bytes")
+    """The size of each pod's volume."""
+
+
+class VaultOutputs(Outputs):
+    url: str
+
+
+@dataclass(frozen=True)
+class VaultSeen:
+    cluster: ClusterSeen = field(default_factory=ClusterSeen)
+    sealed: bool = True
+    set_up: str = ""
+
+
+class Vault(Component):
+    """A vault, its first secret, and a pod to which that secret is delivered."""
+
+    layer = Layer.PLATFORM
+    section = "vault"
+    spec: VaultSpec
+    kubernetes: KubernetesOutputs
+    artifacts: ArtifactsOutputs
+
+    @classmethod
+    def wants(cls, spec: VaultSpec) -> tuple[str, ...]:
+        return ("images/vault",)
+
+    def outputs(self, seen: VaultSeen) -> VaultOutputs:
+        return VaultOutputs(url=f"http://{NAME}-active.{NAMESPACE}:8200")
+
+    def nothing(self) -> VaultSeen:
+        return VaultSeen()
+
+    async def observe(self, world: World) -> VaultSeen:
+        cluster = self.kubernetes.cluster
+        seen = await look(world, cluster, list(self._all_steps()))
+        if KEYS not in seen.secrets or f"{NAMESPACE}/{NAME}" not in seen.releases:
+            return VaultSeen(seen)
+        bao = OpenBao(world[Kube], cluster)
+        try:
+            pods = range(self.spec.replicas)
+            statuses = await asyncio.gather(*(bao.seal_status(i) for i in pods))
+            if any(s.sealed or not s.initialized for s in statuses):
+                return VaultSeen(seen)
+            token = world[Store].lookup(SecretRef(KEYS, "root_token"))
+            setup = await bao.read(token, SETUP)
+        except DiscoError:
+            return VaultSeen(seen)  # pods that don't answer have yet to be waited for
+        return VaultSeen(seen, sealed=False, set_up=str((setup or {}).get("digest", "")))
+
+    def steps(self, seen: VaultSeen) -> Iterator[Step]:
+        done = set(seen.cluster.done)
+        if not seen.sealed:
+            done |= {self._init.identity, self._unseal.identity}
+            if seen.set_up == self._set_up.digest:
+                done.add(self._set_up.identity)
+        return pending(self._all_steps(), done)
+
+    @property
+    def _init(self) -> InitVault:
+        return InitVault(self.kubernetes.cluster, self.spec.replicas)
+
+    @property
+    def _unseal(self) -> UnsealVault:
+        return UnsealVault(self.kubernetes.cluster, self.spec.replicas)
+
+    @property
+    def _set_up(self) -> SetUpVault:
+        return SetUpVault(
+            self.kubernetes.cluster,
+            ((PROBE, PROBE, PROBE, ("disco/probe",)),),
+            {"disco/probe": {"value": SecretRef(PROBE_SECRET)}},
+        )
+
+    def _all_steps(self) -> Iterator[Step]:
+        cluster = self.kubernetes.cluster
+        yield Step(
+            "secret", "make the vault's first secret", (Remember(PROBE_SECRET, Password(32)),)
+        )
+        release = Release(
+            cluster, NAME, NAMESPACE, NAME, charts.source(NAME), self._values(), within_s=120
+        )
+        yield Step("release", "install OpenBao", (release,), (), 3)
+        yield Step(
+            "open",
+            "initialise, unseal and set up the vault",
+            (
+                self._init,
+                self._unseal,
+                self._set_up,
+            ),
+            ("release", "secret"),
+            8,
+        )
+        yield Step(
+            "probe",
+            "deliver a secret to a pod",
+            (
+                Apply(cluster, PROBE, tuple(_probe(self._image))),
+                AwaitRollout(cluster, f"deployments/{PROBE}/{PROBE}"),
+            ),
+            ("open",),
+            4,
+        )
+
+    @property
+    def _image(self) -> str:
+        return self.artifacts.image("openbao")
+
+    def _values(self) -> dict[str, Any]:
+        return {
+            "image": self._image,
+            "replicas": self.spec.replicas,
+            "storage": {"size": self.spec.storage},
+            "networkPolicy": {
+                "clientNamespaces": [PROBE],
+                "cidrs": list(self.kubernetes.proxies),
+            },
+        }
+
+    def removal(self, seen: VaultSeen, ground_goes: bool) -> Iterator[Step]:
+        cluster = self.kubernetes.cluster
+        forget = (Forget(KEYS),) if KEYS in seen.cluster.secrets else ()
+        if forget and ground_goes:
+            yield Step("keys", "forget the keys of the vault that goes", forget)
+        # The keys go last: while they are there, an earlier way out was cut off.
+        if ground_goes or not (forget or f"{NAMESPACE}/{NAME}" in seen.cluster.releases):
+            return
+        lost = (f"all secrets in the vault ({NAMESPACE}/{NAME}) on its volumes",)
+        yield Step(
+            "release",
+            "uninstall OpenBao with its volumes",
+            (
+                Delete(cluster, f"/api/v1/namespaces/{PROBE}"),
+                Uninstall(cluster, NAME, NAMESPACE),
+                Delete(cluster, f"/api/v1/namespaces/{NAMESPACE}", lost),
+                *forget,
+            ),
+            (),
+            4,
+        )
+
+    def checks(self, world: World) -> Iterator[Check]:
+        from disco.layers.platform.checks import vault_checks
+
+        return vault_checks(self, world)
+
+    async def status(self, world: World) -> list[StatusLine]:
+        bao = OpenBao(world[Kube], self.kubernetes.cluster)
+        lines = []
+        for pod in range(self.spec.replicas):
+            seal = await bao.seal_status(pod)
+            state = "sealed" if seal.sealed else "unsealed"
+            lines.append(
+                StatusLine(
+                    f"{NAME}-{pod}",
+                    state,
+                    f"kubectl -n {NAMESPACE} port-forward svc/{NAME}-active 8200",
+                    not seal.sealed,
+                )
+            )
+        return lines
+
+
+LOGIN = """set -eu; umask 077
+token=$(bao write -field=token auth/kubernetes/login role=vault-probe jwt=@/token/vault)
+BAO_TOKEN=$token bao kv get -field=value kv/disco/probe > /delivered/value
+"""
+PROVE = """set -e; busybox sha256sum < /delivered/value; exec sleep 2147483647"""
+
+
+def _probe(image: str) -> Iterator[dict[str, Any]]:
+    """A pod that logs in with its service account, fetches the secret, and tells only its hash."""
+    labels = {"app.kubernetes.io/name": PROBE, "app.kubernetes.io/part-of": "disco"}
+    meta = {"name": PROBE, "namespace": PROBE, "labels": labels}
+    locked = {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    small = {"requests": {"cpu": "5m", "memory": "16Mi"}, "limits": {"memory": "256Mi"}}
+    delivered = {"name": "delivered", "mountPath": "/delivered"}
+    fetch = {
+        "name": "fetch",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", LOGIN],
+        "env": [
+            {"name": "BAO_ADDR", "value": f"http://{NAME}-active.{NAMESPACE}:8200"},
+            {"name": "HOME", "value": "/delivered"},
+        ],
+        "securityContext": locked,
+        "resources": small,
+        "volumeMounts": [delivered, {"name": "token", "mountPath": "/token", "readOnly": True}],
+    }
+    prove = {
+        "name": "prove",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", PROVE],
+        "securityContext": locked,
+        "resources": small,
+        "volumeMounts": [delivered],
+    }
+    token = {"serviceAccountToken": {"path": "vault", "audience": NAME, "expirationSeconds": 600}}
+    yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PROBE, "labels": labels}}
+    yield {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": meta,
+        "automountServiceAccountToken": False,
+    }
+    yield {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": meta,
+        "spec": {
+            "selector": {"matchLabels": {"app.kubernetes.io/name": PROBE}},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {
+                    "serviceAccountName": PROBE,
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": 1000,
+                        "runAsGroup": 1000,
+                        "fsGroup": 1000,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "terminationGracePeriodSeconds": 0,
+                    "initContainers": [fetch],
+                    "containers": [prove],
+                    "volumes": [
+                        {"name": "delivered", "emptyDir": {"medium": "Memory"}},
+                        {"name": "token", "projected": {"sources": [token]}},
+                    ],
+                },
+            },
+        },
+    }

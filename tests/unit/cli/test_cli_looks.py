@@ -1,0 +1,139 @@
+"""The commands that only look: what they print of what is there."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from cli_said import Disco
+
+from disco.cli import status
+from disco.cli.history import runs_of
+from disco.engine.component import StatusLine
+from disco.engine.journal import Journal
+from disco.engine.place import Place
+from disco.store import CertificateAuthority, Store
+
+
+def written(stack: Path) -> Journal:
+    """A run that ended, and one that was killed inside of an action."""
+    place = Place.of(stack, "lab")
+    journal = Journal(place.journal)
+    journal.write("run", run="aa11", who="me@here", what="up", steps=2)
+    journal.write("intent", run="aa11", step="servers/h1", action="boot h1")
+    journal.write("done", run="aa11", step="servers/h1", action="boot h1")
+    journal.write("intent", run="aa11", step="vault/open", action="init")
+    journal.write("failed", run="aa11", step="vault/open", action="init", error="sealed")
+    journal.write("end", run="aa11", outcome="failed")
+    journal.write("run", run="ab22", who="me@here", what="up", steps=1)
+    journal.write("intent", run="ab22", step="vault/open", action="init")
+    return journal
+
+
+def test_history_says_how_each_run_ended(disco: Disco, stack: Path) -> None:
+    written(stack)
+    rows = [line.split() for line in disco("history").out.splitlines()[1:]]
+    assert [(r[0], r[4], r[-1]) for r in rows] == [("aa11", "up", "failed"), ("ab22", "up", "off")]
+
+
+def test_a_run_whose_process_is_there_goes_on(disco: Disco, stack: Path) -> None:
+    written(stack)
+    Place.of(stack, "lab").lock.write_text(json.dumps({"pid": os.getpid()}))
+    assert disco("history").out.splitlines()[-1].endswith("running")
+
+
+def test_history_of_one_run_has_its_actions(disco: Disco, stack: Path) -> None:
+    written(stack)
+    said = json.loads(disco("history", "--run", "aa", "--json").out)
+    assert [(a["outcome"], a["error"]) for a in said["actions"]] == [
+        ("done", ""),
+        ("failed", "sealed"),
+    ]
+    assert disco("history", "--run", "a").code == 2
+    assert disco("history", "--run", "zz").code == 2
+
+
+def test_an_action_without_an_outcome_has_no_duration(stack: Path) -> None:
+    last = runs_of(written(stack).read())[-1].actions[0]
+    assert (last.outcome, last.seconds) == ("no outcome", None)
+
+
+def test_events_are_one_object_a_line(disco: Disco, stack: Path) -> None:
+    written(stack)
+    lines = disco("events", "--json", "--tail", "2").out.splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["run", "intent"]
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize("drawn_as", ["text", "mermaid", "dot"])
+def test_a_graph_has_every_component(disco: Disco, drawn_as: str) -> None:
+    said = disco("graph", "--format", drawn_as)
+    names = [n["name"] for n in json.loads(disco("graph", "--json").out)]
+    assert said.code == 0
+    assert {"artifacts", "servers", "kubernetes", "vault", "chains.akash"} <= set(names)
+    assert all(name in said.out for name in names)
+
+
+def test_secrets_are_listed_without_values(disco: Disco, stack: Path) -> None:
+    Store(Place.of(stack, "lab")).put("some/password", {"value": "correct-horse", "id": "one"})
+    said = disco("secrets", "list")
+    assert said.out.splitlines()[1].split() == ["some/password", "id,", "value"]
+    assert "correct-horse" not in said.out + said.err
+
+
+def test_a_kubeconfig_is_written_for_its_owner_alone(disco: Disco, stack: Path) -> None:
+    store = Store(Place.of(stack, "lab"))
+    store.put("kubernetes/ca", CertificateAuthority("kubernetes").make())
+    assert disco("kubeconfig", "--write", "kc").code == 0
+    written = stack.parent / "kc"
+    assert written.stat().st_mode & 0o777 == 0o600
+    found = json.loads(written.read_text())
+    assert found["clusters"][0]["cluster"]["server"] == "https://10.88.219.11:6443"
+    assert json.loads(disco("kubeconfig").out)["kind"] == "Config"
+
+
+@pytest.mark.usefixtures("stack")
+def test_chains_are_listed_with_where_they_are_defined(disco: Disco) -> None:
+    akash = next(c for c in json.loads(disco("chain", "list", "--json").out))
+    assert (akash["name"], akash["program"]) == ("akash", "akash")
+    assert akash["defined_in"].endswith("disco/chains/akash.yaml")
+    assert "disco-local-1" in disco("chain", "show", "akash").out
+    assert disco("chain", "show", "nothing").code == 2
+
+
+def test_a_chain_of_the_stack_is_listed_too(disco: Disco, stack: Path) -> None:
+    own = json.loads(disco("chain", "show", "akash", "--json").out) | {"name": "mine"}
+    (stack.parent / "mine.yaml").write_text(json.dumps(own))
+    stack.write_text("name: lab\nchains:\n  mine: {definition: mine.yaml}\n")
+    listed = json.loads(disco("chain", "list", "--json", "--file", "stack.yaml").out)
+    assert [c["name"] for c in listed] == ["akash", "mine"]
+
+
+def test_artifacts_are_those_of_the_catalogue_or_of_a_stack(disco: Disco, stack: Path) -> None:
+    everything = json.loads(disco("artifacts", "list", "--json").out)
+    stack.write_text("name: lab\nservers: {provider: local}\n")
+    some = json.loads(disco("artifacts", "list", "--json", "--file", "stack.yaml").out)
+    assert {one["name"] for one in some} < {one["name"] for one in everything}
+    assert not any(one["held"] for one in everything)
+    assert disco("artifacts", "verify", "nothing").code == 2
+
+
+def test_status_names_commands_that_work_from_here() -> None:
+    def told(address: str, stack: str = "stack.yaml") -> str:
+        return status._reached_by(StatusLine("h1", "up", address), Path(stack))
+
+    assert told("ssh root@10.0.0.1") == "disco shell h1"
+    assert told("kubectl get pods", "a b.yaml") == "disco kubectl -f 'a b.yaml' -- get pods"
+    assert told("disco exec akash -- x", "s.yaml") == "disco exec -f s.yaml akash -- x"
+    assert told("https://10.0.0.1:6443") == "https://10.0.0.1:6443"
+
+
+def test_init_takes_answers_from_flags_and_writes_what_loads(disco: Disco, stack: Path) -> None:
+    assert disco("init").code == 2  # it is there already
+    flags = ["--set", "name=net", "--set", "servers.provider=local", "--set", "servers.count=2"]
+    assert disco("init", "--force", *flags, "--set", "kubernetes").code == 0
+    rows = {r["path"]: r["value"] for r in json.loads(disco("config", "--json").out)}
+    assert (rows["name"], rows["servers.count"], "kubernetes.version" in rows) == ("net", "2", True)
+    assert disco("init", "--force", "--set", "servers.coun=2").code == 2
