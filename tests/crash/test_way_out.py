@@ -1,0 +1,44 @@
+"""The way out can be interrupted too: run again, it ends with nothing left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from disco.engine import plan as planning
+from disco.engine.component import Layer
+from sim.compare import differences, view
+from sim.interruption import Uninterrupted, tell
+
+Record = Callable[[str, Any], None]
+
+
+WAYS = [("devnet", Layer.SERVERS), ("iron", Layer.SERVERS), ("iron", Layer.PLATFORM)]
+
+
+@pytest.mark.parametrize(("name", "lowest"), WAYS)
+def test_a_stack_is_gone_after_dying_at_any_point_of_the_way_out(
+    folder: Path, record_property: Record, name: str, lowest: Layer
+) -> None:
+    """Also when the cluster stays, and only what stands on it goes."""
+    whole = Uninterrupted(name, folder)
+    simulation = whole.stack.simulation
+    again = partial(planning.make_removal, lowest_layer=lowest)
+    points = whole.stack.down(lowest_layer=lowest).points
+    end = view(whole.stack)
+    wrong: dict[str, list[str]] = {}
+    for number in range(1, len(points) + 1):
+        simulation.restore(whole.world)
+        simulation.orphans_go_on = number % 2 == 0
+        whole.stack.down(kill_at=number, lowest_layer=lowest)
+        last = whole.stack.down(lowest_layer=lowest)
+        left = [step for step, _ in whole.stack.plan(again).steps]
+        found = [] if last.done else [str(last.outcome)]
+        found += [*differences(end, view(whole.stack)), *(f"still planned: {x}" for x in left)]
+        if found:
+            wrong[f"{number} {points[number - 1]}"] = found
+    tell(wrong, record_property, len(points))

@@ -1,0 +1,115 @@
+"""Three servers, three validators: one validator's host is killed, blocks go on, it catches up."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stack import UP_S, LabStack, lab_stack, until
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="local servers need root"),
+]
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "three.yaml"
+CONTROL_PLANE = "h1"
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
+    text = EXAMPLE.read_text().replace("10.89.0.0/24", "10.88.214.0/24")
+    with lab_stack(tmp_path_factory.mktemp("three"), text) as stack:
+        stack.must("up", "--yes", within_s=UP_S)
+        yield stack
+
+
+def test_three_nodes_are_ready_and_carry_one_validator_each(three: LabStack) -> None:
+    nodes = json.loads(kubectl(three, "get", "nodes", "-o", "json"))["items"]
+    ready = [n["metadata"]["name"] for n in nodes if _ready(n)]
+    assert sorted(ready) == ["h1", "h2", "h3"]
+    assert sorted(places(three).values()) == ["h1", "h2", "h3"]
+
+
+def test_a_killed_host_stops_no_blocks_and_its_validator_catches_up(three: LabStack) -> None:
+    where = places(three)
+    # The first validator has two thirds of the stake: the chain needs it, and the API its host.
+    victim = next(v for v in ("validator-1", "validator-2") if where[v] != CONTROL_PLANE)
+    witness = next(v for v in where if v != victim and where[v] != where[victim])
+    host = where[victim]
+    before = height(three, witness)
+    kill_host(three, host)
+    at_kill = until("blocks go on", lambda: _above(three, witness, before + 3), 60)
+    assert height(three, witness) >= at_kill
+    three.must("apply", "--yes", within_s=300)
+    until("the validator is ready again", lambda: ready_validators(three) == 3, 240)
+    caught_up = until("it has caught up", lambda: synced(three, victim, witness), 120)
+    assert caught_up
+    three.must("check", "--only", "chain", within_s=120)
+
+
+def test_a_second_apply_changes_nothing(three: LabStack) -> None:
+    done = three.disco("apply", "--yes")
+    assert done.returncode == 0
+    assert "Nothing to do" in done.stderr
+
+
+def kubectl(stack: LabStack, *words: str) -> str:
+    return stack.must("kubectl", "--", *words)
+
+
+def places(stack: LabStack) -> dict[str, str]:
+    """Validator -> the node that it runs on."""
+    pods = json.loads(kubectl(stack, "-n", "akash", "get", "pods", "-o", "json"))["items"]
+    found = {p["metadata"]["name"]: p["spec"]["nodeName"] for p in pods}
+    return {name: node for name, node in found.items() if name.startswith("validator-")}
+
+
+def status_of(stack: LabStack, pod: str) -> dict[str, Any]:
+    path = f"/api/v1/namespaces/akash/pods/{pod}:26657/proxy/status"
+    answer: dict[str, Any] = json.loads(kubectl(stack, "get", "--raw", path))
+    return answer["result"]["sync_info"]
+
+
+def height(stack: LabStack, pod: str) -> int:
+    return int(status_of(stack, pod)["latest_block_height"])
+
+
+def _above(stack: LabStack, pod: str, wanted: int) -> int:
+    now = height(stack, pod)
+    return now if now > wanted else 0
+
+
+def synced(stack: LabStack, pod: str, witness: str) -> bool:
+    mine = status_of(stack, pod)
+    behind = height(stack, witness) - int(mine["latest_block_height"])
+    return not mine["catching_up"] and behind < 5
+
+
+def ready_validators(stack: LabStack) -> int:
+    found = json.loads(kubectl(stack, "-n", "akash", "get", "sts", "validator", "-o", "json"))
+    return int(found["status"].get("readyReplicas", 0))
+
+
+def kill_host(stack: LabStack, host: str) -> None:
+    """As if its power was cut: the keeper, nspawn and everything in the host's cgroups."""
+    folder = stack.place.hosts / host
+    notes = json.loads((folder / "running.json").read_text())
+    for pid in {v for k, v in notes.items() if k in ("keeper", "nspawn", "pid") and v}:
+        os.kill(int(pid), signal.SIGKILL)
+    groups = Path("/sys/fs/cgroup").rglob(f"disco-{stack.place.id}-{host}/**/cgroup.procs")
+    for group in groups:
+        for pid in group.read_text().split():
+            try:
+                os.kill(int(pid), signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+
+def _ready(node: dict[str, Any]) -> bool:
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"]["conditions"])

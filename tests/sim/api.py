@@ -1,0 +1,177 @@
+"""The simulated Kubernetes API: objects by path, and the way through it to the vault."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+
+from disco.kube.access import Cluster
+from sim import cluster as clusters
+from sim import vault
+from sim.simulation import Simulation
+from sim.state import ClusterState
+
+PROXY = re.compile(r"/api/v1/namespaces/([^/]+)/(pods|services)/([^/:]+):\d+/proxy(/.*)")
+POD = re.compile(r"/api/v1/namespaces/vault/pods/openbao-(\d+)")
+VAULT_CLAIM = re.compile(r"/api/v1/namespaces/vault/persistentvolumeclaims/data-openbao-\d+")
+
+
+@dataclass
+class Answer:
+    """What is used of an HTTP response."""
+
+    status_code: int
+    data: Any = field(default_factory=dict)
+
+    def json(self) -> Any:
+        return self.data
+
+    @property
+    def text(self) -> str:
+        return json.dumps(self.data)
+
+    @property
+    def content(self) -> bytes:
+        return self.text.encode() if self.data else b""
+
+    def raise_for_status(self) -> None:
+        if self.status_code >= 400:
+            response: Any = self
+            nothing: Any = None
+            raise httpx2.HTTPStatusError(self.text, request=nothing, response=response)
+
+
+class Client:
+    """An HTTP client of one cluster, with the administrator's certificate signed by `ca`."""
+
+    def __init__(self, simulation: Simulation, cluster: Cluster, ca: str) -> None:
+        self._simulation, self._cluster, self._ca = simulation, cluster, ca
+
+    async def get(
+        self,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Answer:
+        return self._answer("GET", path, dict(params or {}), None, {})
+
+    async def patch(
+        self, path: str, params: Mapping[str, str], content: str, headers: Mapping[str, str]
+    ) -> Answer:
+        return self._answer("PATCH", path, dict(params), json.loads(content), {})
+
+    async def delete(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
+        return self._answer("DELETE", path, dict(params or {}), None, {})
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Answer:
+        return self._answer(method, path, {}, json, dict(headers or {}))
+
+    def _answer(
+        self, method: str, path: str, params: dict[str, str], body: Any, headers: dict[str, str]
+    ) -> Answer:
+        state = self._reach()
+        if path == "/readyz":
+            return Answer(200, "ok")
+        if found := PROXY.fullmatch(path):
+            return vault.answer(self._simulation, state, found[3], method, found[4], body, headers)
+        match method:
+            case "GET":
+                return self._get(state, path, params)
+            case "PATCH":
+                return self._apply(state, path, params, body)
+            case "DELETE":
+                return self._delete(state, path)
+        raise self._simulation.refuse(f"nobody taught the simulated API {method} {path}")
+
+    def _reach(self) -> ClusterState:
+        address = self._cluster.server.removeprefix("https://").rpartition(":")[0]
+        host = self._simulation.state.by_address(address)
+        if host is None or not clusters.is_up(host, self._simulation.state.now):
+            raise httpx2.ConnectError("connection refused")
+        if host.cluster is None:
+            raise AssertionError("a cluster that is up exists")
+        if host.cluster.ca != self._ca:
+            raise self._simulation.refuse("the cluster was made with another authority")
+        return host.cluster
+
+    def _get(self, state: ClusterState, path: str, params: dict[str, str]) -> Answer:
+        if path == "/api/v1/nodes":
+            return Answer(200, {"items": [self._node(state, n) for n in sorted(state.nodes)]})
+        if path == "/api/v1/secrets":
+            return Answer(200, {"items": _labelled(state, "owner", "helm")})
+        if path.endswith("/pods"):
+            return Answer(200, {"items": []})
+        thing = state.objects.get(path)
+        if thing is None:
+            return Answer(404, {"message": f"{path} not found"})
+        if clusters.is_workload(thing):
+            return Answer(200, clusters.workload_status(self._simulation.state, state, path))
+        return Answer(200, thing)
+
+    def _node(self, state: ClusterState, name: str) -> dict[str, Any]:
+        ready = clusters.node_ready(self._simulation.state, state, name)
+        conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
+        info = {"kubeletVersion": "simulated"}
+        return {
+            "metadata": {"name": name},
+            "status": {"conditions": conditions, "nodeInfo": info},
+        }
+
+    def _apply(
+        self, state: ClusterState, path: str, params: dict[str, str], body: dict[str, Any]
+    ) -> Answer:
+        if params.get("fieldManager") != "disco" and not params.get("dryRun"):
+            raise self._simulation.refuse(f"{path} is applied without the field manager disco")
+        if "${" in json.dumps(body).replace("${POD", "").replace("$(", ""):
+            raise self._simulation.refuse(f"{path} is applied with a reference instead of a value")
+        namespace = body["metadata"].get("namespace")
+        if namespace and f"/api/v1/namespaces/{namespace}" not in state.objects:
+            raise self._simulation.refuse(f"{path} is applied before its namespace")
+        if params.get("dryRun"):
+            return Answer(200, {**state.objects.get(path, {}), **_kept(body)})
+        clusters.store(state, path, _kept(body), self._simulation.state.now)
+        self._simulation.tick(f"after {path} was applied")
+        return Answer(200, body)
+
+    def _delete(self, state: ClusterState, path: str) -> Answer:
+        if found := POD.fullmatch(path):
+            clusters.restart_vault_pod(state, int(found[1]), self._simulation.state.now)
+        elif path not in state.objects:
+            return Answer(404, {"message": f"{path} not found"})
+        elif VAULT_CLAIM.fullmatch(path):
+            # Kept by its finalizer for as long as the pod has it.
+            state.objects[path]["metadata"]["deletionTimestamp"] = "now"
+        else:
+            clusters.remove(state, path, self._simulation.state.now)
+        self._simulation.tick(f"after {path} was deleted")
+        return Answer(200)
+
+
+def _kept(thing: dict[str, Any]) -> dict[str, Any]:
+    """As the server keeps it: the text of a Secret in base64."""
+    shown = {k: v for k, v in thing.items() if k != "stringData"}
+    if texts := thing.get("stringData"):
+        shown["data"] = {k: base64.b64encode(v.encode()).decode() for k, v in texts.items()}
+    return shown
+
+
+def _labelled(state: ClusterState, label: str, value: str) -> list[dict[str, Any]]:
+    return [
+        {"metadata": thing["metadata"]}
+        for thing in state.objects.values()
+        if thing.get("metadata", {}).get("labels", {}).get(label) == value
+    ]

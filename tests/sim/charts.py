@@ -1,0 +1,76 @@
+"""What our charts put into a cluster, as far as anybody waits for it. A new one goes here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Values = dict[str, Any]
+Thing = tuple[str, dict[str, Any]]  # API path, object
+
+
+def workload(
+    plural: str,
+    kind: str,
+    namespace: str,
+    name: str,
+    images: Any,
+    replicas: int = 1,
+    needs: tuple[str, ...] = (),
+) -> Thing:
+    """needs: what pods mount, `secrets/NAME` or `configmaps/NAME`."""
+    spec: dict[str, Any] = {"images": images, "needs": list(needs)}
+    if kind != "DaemonSet":
+        spec["replicas"] = replicas
+    metadata = {"name": name, "namespace": namespace}
+    thing = {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec}
+    return f"/apis/apps/v1/namespaces/{namespace}/{plural}/{name}", thing
+
+
+def _daemons(namespace: str, name: str, image: str) -> Thing:
+    return workload("daemonsets", "DaemonSet", namespace, name, image)
+
+
+def _network(namespace: str, values: Values) -> Iterator[Thing]:
+    yield _daemons(namespace, "flannel", values["images"]["flannel"])
+    yield _daemons(namespace, "kube-router", values["images"]["kubeRouter"])
+
+
+def _storage(namespace: str, values: Values) -> Iterator[Thing]:
+    yield workload(
+        "deployments", "Deployment", namespace, "local-path-provisioner", values["images"]
+    )
+
+
+def _metrics_server(namespace: str, values: Values) -> Iterator[Thing]:
+    yield workload("deployments", "Deployment", namespace, "metrics-server", values["image"])
+
+
+def _prometheus(namespace: str, values: Values) -> Iterator[Thing]:
+    yield workload("statefulsets", "StatefulSet", namespace, "prometheus", values["image"])
+    yield _daemons(namespace, "node-exporter", values["nodeExporter"]["image"])
+
+
+def _openbao(namespace: str, values: Values) -> Iterator[Thing]:
+    yield workload(
+        "statefulsets", "StatefulSet", namespace, "openbao", values["image"], values["replicas"]
+    )
+
+
+def _chain(namespace: str, values: Values) -> Iterator[Thing]:
+    needs = (f"configmaps/{values['genesisConfigMap']}", f"secrets/{values['keysSecret']}")
+    for name, replicas in (("validator", values["validators"]), ("node", values["fullNodes"])):
+        if replicas:
+            yield workload(
+                "statefulsets", "StatefulSet", namespace, name, values["image"], replicas, needs
+            )
+
+
+CHARTS: dict[str, Callable[[str, Values], Iterator[Thing]]] = {
+    "network": _network,
+    "storage": _storage,
+    "metrics-server": _metrics_server,
+    "prometheus": _prometheus,
+    "openbao": _openbao,
+    "chain": _chain,
+}

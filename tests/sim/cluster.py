@@ -1,0 +1,165 @@
+"""What a cluster does by itself: nodes get ready, workloads come up, a vault's pods join."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from sim.state import ClusterState, HostState, PodVault, State, VaultState
+
+DELAY_S = 0.6  # what a pod, a node or a raft member takes to come up
+IMAGE = re.compile(r"localhost/[a-z0-9._-]+:[A-Za-z0-9._-]+")
+CNI = "/etc/cni/net.d/10-flannel.conflist"
+FLANNEL = "/apis/apps/v1/namespaces/kube-network/daemonsets/flannel"
+STORAGE = "/apis/apps/v1/namespaces/kube-storage/deployments/local-path-provisioner"
+CLAIM = "/api/v1/namespaces/vault/persistentvolumeclaims/data-openbao-{}"
+OPENBAO = "/apis/apps/v1/namespaces/vault/statefulsets/openbao"
+SYSTEM_UNITS = ("containerd.service", "kubelet.service")
+
+
+def is_up(host: HostState | None, now: float) -> bool:
+    """Whether the API of a control plane answers."""
+    if host is None or host.cluster is None or now < host.cluster.up_at:
+        return False
+    return all(host.is_active(u) for u in SYSTEM_UNITS)
+
+
+def node_ready(state: State, cluster: ClusterState, name: str) -> bool:
+    host = state.hosts.get(name)
+    if host is None or not all(host.is_active(u) for u in SYSTEM_UNITS):
+        return False
+    network = cluster.objects.get(FLANNEL)
+    if network is None or CNI not in host.files or host.program("/opt/cni/bin/flannel") is None:
+        return False
+    return has_images(host, network) and state.now >= cluster.nodes[name] + DELAY_S
+
+
+def has_images(host: HostState, thing: dict[str, Any]) -> bool:
+    return set(images_in(thing)) <= set(host.images)
+
+
+def images_in(value: Any) -> list[str]:
+    """Every image that is named anywhere in an object or in a chart's values."""
+    return IMAGE.findall(json.dumps(value))
+
+
+def ready_pods(state: State, cluster: ClusterState, path: str) -> tuple[int, int]:
+    """How many pods of a workload are ready, and how many there should be."""
+    thing = cluster.objects[path]
+    ready = [n for n in cluster.nodes if node_ready(state, cluster, n)]
+    able = [n for n in ready if has_images(state.hosts[n], thing)]
+    young = state.now < cluster.since[path] + DELAY_S
+    if thing["kind"] == "DaemonSet":
+        return (0 if young else len(able)), len(cluster.nodes)
+    wanted = int(thing["spec"].get("replicas", 1))
+    if young or not able or not _has_what_it_mounts(cluster, thing):
+        return 0, wanted
+    if path == OPENBAO:
+        return sum(not p.sealed for p in vault_of(cluster).pods.values()), wanted
+    return (wanted if _may_start(cluster, thing) else 0), wanted
+
+
+def _has_what_it_mounts(cluster: ClusterState, thing: dict[str, Any]) -> bool:
+    place = f"/api/v1/namespaces/{thing['metadata']['namespace']}"
+    needs = thing["spec"].get("needs", ())
+    return all(f"{place}/{n}" in cluster.objects for n in needs)
+
+
+def _may_start(cluster: ClusterState, thing: dict[str, Any]) -> bool:
+    """Volumes need a storage class; the vault's probe needs its secret delivered."""
+    if thing["kind"] == "StatefulSet" and STORAGE not in cluster.objects:
+        return False
+    if thing["metadata"]["name"] == "vault-probe":
+        vault = cluster.vault
+        delivers = vault and "vault-probe" in vault.roles and "disco/probe" in vault.secrets
+        return bool(delivers) and any(not p.sealed for p in vault_of(cluster).pods.values())
+    return True
+
+
+def vault_of(cluster: ClusterState) -> VaultState:
+    if cluster.vault is None:
+        cluster.vault = VaultState()
+    return cluster.vault
+
+
+def workload_status(state: State, cluster: ClusterState, path: str) -> dict[str, Any]:
+    """An object with the status that its controller would have written by now."""
+    thing = cluster.objects[path]
+    good, wanted = ready_pods(state, cluster, path)
+    generation = thing["metadata"]["generation"]
+    status: dict[str, Any] = {"observedGeneration": generation}
+    if thing["kind"] == "DaemonSet":
+        status |= {
+            "desiredNumberScheduled": wanted,
+            "updatedNumberScheduled": wanted,
+            "numberReady": good,
+        }
+    else:
+        status |= {"replicas": wanted, "updatedReplicas": wanted, "readyReplicas": good}
+        status |= {"currentRevision": "same", "updateRevision": "same"}
+    return {**thing, "status": status}
+
+
+def is_workload(thing: dict[str, Any]) -> bool:
+    return thing.get("kind") in ("Deployment", "StatefulSet", "DaemonSet")
+
+
+def store(cluster: ClusterState, path: str, thing: dict[str, Any], now: float) -> None:
+    """Create or replace an object; a workload that changes starts over."""
+    before = cluster.objects.get(path)
+    metadata = {**thing["metadata"], "generation": 1}
+    if before is not None:
+        same = _content(before) == _content(thing)
+        metadata["generation"] = before["metadata"]["generation"] + (0 if same else 1)
+    cluster.objects[path] = {**thing, "metadata": metadata}
+    if before is None or metadata["generation"] != before["metadata"]["generation"]:
+        cluster.since[path] = now
+
+
+def _content(thing: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in thing.items() if k != "metadata"}
+
+
+def remove(cluster: ClusterState, path: str, now: float) -> None:
+    """Delete an object and what hangs on it."""
+    cluster.objects.pop(path, None)
+    cluster.since.pop(path, None)
+    if re.fullmatch(r"/api/v1/namespaces/[^/]+", path):
+        name = path.rsplit("/", 1)[1]
+        gone = [p for p in cluster.objects if f"/namespaces/{name}/" in p]
+        for inside in gone:
+            cluster.objects.pop(inside)
+            cluster.since.pop(inside, None)
+        if name == "vault":
+            cluster.vault = None
+
+
+def make_vault_pods(cluster: ClusterState, replicas: int) -> None:
+    """The StatefulSet's pods with their volumes; those that are there stay."""
+    vault = vault_of(cluster)
+    for index in range(replicas):
+        vault.pods.setdefault(index, PodVault())
+        path = CLAIM.format(index)
+        if path not in cluster.objects:
+            claim = {"kind": "PersistentVolumeClaim", "metadata": {"generation": 1}}
+            cluster.objects[path] = claim
+
+
+def restart_vault_pod(cluster: ClusterState, index: int, now: float) -> None:
+    """A deleted pod comes again, sealed; a claim that was to go went with it, with its data."""
+    vault = vault_of(cluster)
+    claim = cluster.objects[CLAIM.format(index)]
+    pod = vault.pods[index]
+    pod.sealed = True
+    if claim["metadata"].pop("deletionTimestamp", None):
+        pod.data_at = None
+    join_raft(vault, now)
+
+
+def join_raft(vault: VaultState, now: float) -> None:
+    """Empty pods join as soon as somebody is unsealed."""
+    if any(not p.sealed for p in vault.pods.values()):
+        for pod in vault.pods.values():
+            if pod.data_at is None:
+                pod.data_at = now + DELAY_S

@@ -1,0 +1,133 @@
+"""The simulated world as a whole: its state, its clock, and the points at which it can be killed.
+
+A kill keeps the state as it is at that instant, files of the stack included; whatever the
+unwinding process still does is thrown away, as it would be for SIGKILL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from disco.hosts.host import Host
+from sim.errors import Killed, SimulationError
+from sim.state import HostState, State
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The world at one instant. files: path -> (content, mode); folders: path -> mode."""
+
+    state: bytes
+    files: dict[str, tuple[bytes, int]]
+    folders: dict[str, int]
+
+    def is_like(self, other: Snapshot) -> bool:
+        """Whether both are the same world; the bytes of one state may be others each time."""
+        same_files = (self.files, self.folders) == (other.files, other.folders)
+        return same_files and pickle.loads(self.state) == pickle.loads(other.state)
+
+
+class Simulation:
+    """folder: where the stack keeps its files; real ones.
+
+    kill_at:       the tick at which the process dies; 0 is never.
+    orphans_go_on: what a killed process has begun on a host goes on there and ends.
+    torn:          the record that is being written when the process dies is cut off.
+    labels:        the points that this process has passed.
+    finished:      the steps that it has finished.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = State()
+        self.run = ""
+        self.kill_at = 0
+        self.orphans_go_on = False
+        self.torn = False
+        self.chance: random.Random | None = None
+        self.labels: list[str] = []
+        self.finished: list[str] = []
+        self.at_death: Snapshot | None = None
+        self.refused: list[SimulationError] = []
+        self.watch: Callable[[str], None] | None = None
+
+    def begin(self, run: str, kill_at: int = 0, seed: int | None = None) -> None:
+        """A new process starts."""
+        self.run, self.kill_at = run, kill_at
+        self.chance = None if seed is None else random.Random(seed)
+        self.labels, self.finished, self.at_death, self.refused = [], [], None, []
+
+    def tick(self, label: str) -> None:
+        """One more point at which the process can die."""
+        if self.at_death:
+            return
+        self.labels.append(label)
+        if self.watch:
+            self.watch(label)
+        if len(self.labels) == self.kill_at:
+            self.at_death = self.capture()
+            raise Killed(label)
+
+    def remotely(self, label: str, script: Iterator[str]) -> None:
+        """Something that runs elsewhere, step by step; it can outlive a killed process."""
+        for point in script:
+            try:
+                self.tick(f"{label}: {point}")
+            except Killed:
+                if self.orphans_go_on:
+                    list(script)
+                    self.at_death = self.capture()
+                raise
+
+    async def breathe(self) -> None:
+        """Time passes, and others may come first."""
+        await asyncio.sleep(self.chance.uniform(0.01, 1.0) if self.chance else 0.1)
+
+    def passed(self, seconds: float) -> None:
+        self.state.now += seconds
+
+    def refuse(self, why: str) -> SimulationError:
+        """For raising; also remembered, since the engine goes on after a step's error."""
+        error = SimulationError(why)
+        self.refused.append(error)
+        return error
+
+    def host(self, host: Host) -> HostState:
+        """A host that something is done on now."""
+        there = self.state.hosts.get(host.name)
+        if there is None or not there.running:
+            raise self.refuse(f"{host.name} is not booted")
+        if there.address != host.address:
+            raise self.refuse(f"{host.name} is at {there.address}, not at {host.address}")
+        return there
+
+    def count(self, what: str) -> int:
+        self.state.counts[what] += 1
+        return self.state.counts[what]
+
+    def capture(self) -> Snapshot:
+        files, folders = {}, {}
+        for path in sorted(self.folder.rglob("*")):
+            name, mode = str(path.relative_to(self.folder)), path.stat().st_mode & 0o7777
+            if path.is_dir():
+                folders[name] = mode
+            else:
+                files[name] = (path.read_bytes(), mode)
+        return Snapshot(pickle.dumps(self.state), files, folders)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        self.state = pickle.loads(snapshot.state)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, mode=0o700)
+        for name, mode in snapshot.folders.items():
+            (self.folder / name).mkdir(mode=mode)
+        for name, (content, mode) in snapshot.files.items():
+            path = self.folder / name
+            path.write_bytes(content)
+            path.chmod(mode)

@@ -1,0 +1,226 @@
+"""A stack in the simulated world: DISCO's own way from the file to the plan and through it.
+
+Every call is a new process: readers, graph and executors are made again from what is on disk and
+in the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest.mock import patch
+
+from disco.chains import registry as chain_definitions
+from disco.engine import plan as planning
+from disco.engine.apply import Ended, Outcome, Run, Stop
+from disco.engine.component import World
+from disco.engine.errors import NotThere
+from disco.engine.events import Event, Events, StepDone
+from disco.engine.gate import Gate
+from disco.engine.graph import Graph, build
+from disco.engine.journal import Journal
+from disco.engine.lock import hold
+from disco.engine.place import Place
+from disco.engine.plan import Look, Plan
+from disco.engine.secret import KeptRef, SecretRef
+from disco.layers import registry
+from disco.layers.servers.ssh import SshServersSpec
+from disco.stack.load import Loaded, load_text
+from disco.stack.model import Model
+from sim.artifacts import SimulatedArtifacts, everything
+from sim.clock import in_virtual_time
+from sim.executors import executors
+from sim.hosts import SimulatedHosts
+from sim.journal import SimulatedJournal
+from sim.kube import SimulatedKube
+from sim.nspawn import SimulatedNspawn
+from sim.simulation import Simulation
+from sim.state import File, HostState, State
+from sim.store import SimulatedStore
+
+T = TypeVar("T")
+Make = Callable[[str, Graph, dict[str, Look]], Plan]
+
+
+@dataclass
+class Process:
+    """Everything that one process of DISCO has in its memory."""
+
+    graph: Graph
+    world: World
+    store: SimulatedStore
+    artifacts: SimulatedArtifacts
+    kube: SimulatedKube
+    hosts: SimulatedHosts
+    place: Place
+
+    @property
+    def journal(self) -> Journal:
+        return Journal(self.place.journal)
+
+    def lookup(self, ref: SecretRef) -> str:
+        return _lookup(self.store, ref)
+
+
+@dataclass
+class Ran:
+    """How a run went. killed: where, when it was. points: every tick that it passed."""
+
+    plan: Plan | None = None
+    outcome: Outcome | None = None
+    killed: str = ""
+    finished: list[str] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    points: list[str] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        return self.outcome is None or self.outcome.ended is Ended.DONE
+
+
+# The same for every process of a test; looking for plugins takes longer than a run in memory.
+components = cache(registry.components)
+
+
+@cache
+def loaded(text: str) -> tuple[Loaded, dict[str, Model]]:
+    found = load_text(text, Path("stack.yaml"), registry.sections(), {})
+    return found, registry.with_wanted(found.specs)
+
+
+class SimulatedStack:
+    """text: of the stack file. folder: for the stack's files; the only thing that is on a disk."""
+
+    def __init__(self, text: str, folder: Path, artifacts_held: bool = True) -> None:
+        self.loaded, self._specs = loaded(text)
+        self.place = Place(folder / self.loaded.name, folder)
+        self.simulation = Simulation(self.place.root)
+        self._runs = 0
+        if artifacts_held:
+            self.simulation.state.held = everything()
+        self._put_up(self._specs["servers"])
+
+    @property
+    def state(self) -> State:
+        return self.simulation.state
+
+    def declare(self, text: str) -> None:
+        """Somebody edits the stack file."""
+        self.loaded, self._specs = loaded(text)
+
+    def _put_up(self, servers: Model) -> None:
+        """Hosts that exist before DISCO comes."""
+        if not isinstance(servers, SshServersSpec):
+            return
+        for host in servers.hosts:
+            there = HostState(host.name, host.address, local=False, made=True, running=True)
+            there.files = {"/etc/hosts": File("127.0.0.1 localhost\n")}
+            self.state.hosts[host.name] = there
+
+    def plan(self, make: Make = planning.make) -> Plan:
+        """What would be done now. Changes nothing."""
+        self.simulation.begin("plan")
+
+        async def work() -> Plan:
+            process = self.start()
+            looks = await planning.observe(process.graph, process.world)
+            return make(self.loaded.name, process.graph, looks)
+
+        return self._in_this_world(work())
+
+    def apply(self, kill_at: int = 0, seed: int | None = None, parallel: int = 16) -> Ran:
+        return self._change("apply", planning.make, kill_at, seed, parallel)
+
+    def down(self, kill_at: int = 0, seed: int | None = None, lowest_layer: int = 0) -> Ran:
+        make = partial(planning.make_removal, lowest_layer=lowest_layer)
+        return self._change("down", make, kill_at, seed, parallel=16)
+
+    def start(self) -> Process:
+        """A new process: nothing is known but what is in the world."""
+        self.place.open()
+        simulation = self.simulation
+        store = SimulatedStore(self.place, simulation)
+
+        def lookup(ref: SecretRef) -> str:
+            return _lookup(store, ref)
+
+        artifacts = SimulatedArtifacts(simulation)
+        kube, hosts = SimulatedKube(simulation, lookup), SimulatedHosts(simulation, lookup)
+        nspawn = SimulatedNspawn(simulation)
+        world = World(self.place, store, artifacts, hosts, kube, nspawn)
+        graph = build(components(), self._specs, self.place)
+        return Process(graph, world, store, artifacts, kube, hosts, self.place)
+
+    def _change(self, what: str, make: Make, kill_at: int, seed: int | None, parallel: int) -> Ran:
+        self._runs += 1
+        run, ran = f"run-{self._runs}", Ran()
+        self.simulation.begin(run, kill_at, seed)
+        try:
+            self._in_this_world(self._work(what, make, run, parallel, ran))
+        except BaseException:
+            if self.simulation.at_death is None:
+                raise
+            ran.killed = self.simulation.labels[-1]
+            self.simulation.restore(self.simulation.at_death)
+        ran.points, ran.finished = self.simulation.labels, self.simulation.finished
+        return ran
+
+    async def _work(self, what: str, make: Make, run: str, parallel: int, ran: Ran) -> None:
+        process = self.start()
+        with hold(self.place.lock, what) as held:
+            looks = await planning.observe(process.graph, process.world)
+            ran.plan = plan = make(self.loaded.name, process.graph, looks)
+            if plan.empty:
+                return
+            journal, events = SimulatedJournal(self.place.journal, self.simulation), Events()
+            events.listen(ran.events.append)
+            events.listen(self._note_finished)
+            journal.write("run", run=run, what=what, plan=plan.digest[:16])
+            gate = Gate(self._executors(process), journal, run, held.check)
+            ran.outcome = await Run(
+                plan,
+                process.graph,
+                looks,
+                process.world,
+                gate,
+                events,
+                Stop(),
+                run,
+                parallel=parallel,
+            ).run()
+            journal.write("end", run=run, outcome=ran.outcome.ended.value)
+
+    def _note_finished(self, event: Event) -> None:
+        if isinstance(event, StepDone) and self.simulation.at_death is None:
+            self.simulation.finished.append(event.step)
+
+    def _executors(self, process: Process) -> Any:
+        return executors(
+            self.simulation, process.store, process.artifacts, process.kube, process.lookup
+        )
+
+    def _in_this_world(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result; what the simulated world refused is raised even when the engine went on."""
+        try:
+            with patch.object(chain_definitions, "find", _find_once):
+                result = in_virtual_time(work, self.simulation.passed)
+        finally:
+            if self.simulation.refused and self.simulation.at_death is None:
+                raise self.simulation.refused[0]
+        return result
+
+
+# Reading YAML is most of the time that a run in memory takes, and definitions don't change.
+_find_once = cache(chain_definitions.find)
+
+
+def _lookup(store: SimulatedStore, ref: SecretRef) -> str:
+    if isinstance(ref, KeptRef):
+        content = store.kept(ref.name)
+        if content is None:
+            raise NotThere(f"the file {ref.name} is not kept yet")
+        return content.decode()
+    return store.lookup(ref)

@@ -1,0 +1,34 @@
+"""Stack files for tests in the simulated world: the examples, and what no example has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+WIDE = """\
+name: wide
+servers: {provider: local, count: 3, network: 10.90.0.0/24}
+kubernetes: {}
+prometheus: {}
+vault: {replicas: 3}
+chains:
+  akash: {validators: 3, full_nodes: 2}
+"""
+IRON = """\
+name: iron
+servers:
+  provider: ssh
+  hosts:
+    - {name: a, address: 192.0.2.11, host_key: ssh-ed25519 AAAAa}
+    - {name: b, address: 192.0.2.12, host_key: ssh-ed25519 AAAAb}
+kubernetes: {backend: host-gw, metrics_server: false}
+vault: {replicas: 3}
+chains:
+  akash: {validators: 3, full_nodes: 1}
+"""
+STACKS = {
+    "devnet": (EXAMPLES / "devnet.yaml").read_text(),
+    "three": (EXAMPLES / "three.yaml").read_text(),
+    "wide": WIDE,
+    "iron": IRON,
+}

@@ -1,0 +1,116 @@
+"""What there is in the simulated world. It is data: it can be kept, compared and put back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from sim.errors import SimulationError
+
+
+@dataclass(frozen=True)
+class File:
+    content: str
+    mode: int = 0o644
+
+
+@dataclass
+class UnitState:
+    """stamp: what the unit file said when it was last started."""
+
+    enabled: bool = False
+    active: bool = False
+    started_with: str = ""
+
+
+@dataclass
+class PodVault:
+    """One pod of the vault. data_at: when its volume has (or will have) data; None: empty."""
+
+    data_at: float | None = None
+    sealed: bool = True
+
+
+@dataclass
+class VaultState:
+    """What the vault holds, on the volumes of its pods together."""
+
+    pods: dict[int, PodVault] = field(default_factory=dict)
+    root_token: str = ""
+    key: str = ""
+    mounts: dict[str, Any] = field(default_factory=dict)
+    logins: dict[str, Any] = field(default_factory=dict)
+    login_config: dict[str, Any] = field(default_factory=dict)
+    policies: dict[str, Any] = field(default_factory=dict)
+    roles: dict[str, Any] = field(default_factory=dict)
+    secrets: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ClusterState:
+    """What etcd on a control plane holds.
+
+    ca:      the certificate of the authority that it was made with.
+    up_at:   when its API answers.
+    nodes:   name -> when it joined.
+    objects: API path -> object.
+    since:   API path of a workload -> when it was last changed.
+    """
+
+    ca: str
+    up_at: float
+    tokens: set[str] = field(default_factory=set)
+    nodes: dict[str, float] = field(default_factory=dict)
+    objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    since: dict[str, float] = field(default_factory=dict)
+    vault: VaultState | None = None
+
+
+@dataclass
+class HostState:
+    """A machine. local: made by systemd-nspawn here; halves: what a cut-off make or boot left."""
+
+    name: str
+    address: str
+    local: bool
+    made: bool = False
+    running: bool = False
+    halves: list[str] = field(default_factory=list)
+    packages: set[str] = field(default_factory=set)
+    files: dict[str, File] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    units: dict[str, UnitState] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
+    sysctls: dict[str, str] = field(default_factory=dict)
+    cluster: ClusterState | None = None
+
+    def is_active(self, unit: str) -> bool:
+        return self.running and unit in self.units and self.units[unit].active
+
+    def program(self, name: str) -> File | None:
+        """The file that a path leads to, by one link."""
+        return self.files.get(self.links.get(name, name))
+
+    def text(self, path: str) -> str:
+        """A file that something needs now; SimulationError when it is missing."""
+        if path not in self.files:
+            raise SimulationError(f"{path} is needed on {self.name} and is not there")
+        return self.files[path].content
+
+
+@dataclass
+class State:
+    """now: seconds since the simulation began. counts: what was done, and how often.
+    log: (run, step, action) as they were carried out."""
+
+    now: float = 0.0
+    hosts: dict[str, HostState] = field(default_factory=dict)
+    networks: set[str] = field(default_factory=set)
+    held: set[str] = field(default_factory=set)
+    counts: Counter[str] = field(default_factory=Counter)
+    log: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def by_address(self, address: str) -> HostState | None:
+        found = (h for h in self.hosts.values() if h.address == address)
+        return next(found, None)

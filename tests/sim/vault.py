@@ -1,0 +1,170 @@
+"""The simulated OpenBao: it tells its keys once, comes up sealed, and forgets nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from sim import cluster as clusters
+from sim.simulation import Simulation
+from sim.state import ClusterState, PodVault, VaultState
+
+if TYPE_CHECKING:
+    from sim.api import Answer
+
+Reply = tuple[int, Any]
+SEALED: Reply = (503, {"errors": ["Vault is sealed"]})
+
+
+def answer(
+    simulation: Simulation,
+    cluster: ClusterState,
+    target: str,
+    method: str,
+    path: str,
+    body: Any,
+    headers: dict[str, str],
+) -> Answer:
+    from sim.api import Answer
+
+    status, data = _reply(
+        simulation, cluster, target, method, path.removeprefix("/v1/"), body, headers
+    )
+    return Answer(status, data)
+
+
+def _reply(
+    simulation: Simulation,
+    cluster: ClusterState,
+    target: str,
+    method: str,
+    path: str,
+    body: Any,
+    headers: dict[str, str],
+) -> Reply:
+    if not _runs(simulation, cluster):
+        return 503, {"message": "no endpoints available"}
+    vault = clusters.vault_of(cluster)
+    if target == "openbao-active":
+        return _leader(simulation, vault, method, path, body, headers.get("X-Vault-Token", ""))
+    index = int(target.removeprefix("openbao-"))
+    if index not in vault.pods:
+        return 404, {"message": f"pods {target} not found"}
+    pod, now = vault.pods[index], simulation.state.now
+    match method, path:
+        case "GET", "sys/seal-status":
+            return 200, {"initialized": _has_data(pod, now), "sealed": pod.sealed}
+        case "PUT", "sys/init":
+            return _init(simulation, vault, index)
+        case "PUT", "sys/unseal":
+            return _unseal(simulation, vault, index, body["key"])
+    raise simulation.refuse(f"nobody taught the simulated vault {method} {path}")
+
+
+def _runs(simulation: Simulation, cluster: ClusterState) -> bool:
+    """Pods of the vault run, sealed ones too."""
+    if clusters.OPENBAO not in cluster.objects:
+        return False
+    thing, since = cluster.objects[clusters.OPENBAO], cluster.since[clusters.OPENBAO]
+    state = simulation.state
+    able = [
+        n
+        for n in cluster.nodes
+        if clusters.node_ready(state, cluster, n) and clusters.has_images(state.hosts[n], thing)
+    ]
+    return bool(able) and state.now >= since + clusters.DELAY_S
+
+
+def _has_data(pod: PodVault, now: float) -> bool:
+    return pod.data_at is not None and now >= pod.data_at
+
+
+def _init(simulation: Simulation, vault: VaultState, index: int) -> Reply:
+    others = [i for i, p in vault.pods.items() if p.data_at is not None]
+    if others:
+        raise simulation.refuse(f"init of a vault that is initialised (pods {others})")
+    nth = simulation.count("vault init")
+    vault.root_token, vault.key = f"CANARY:root:{nth}", f"CANARY:unseal:{nth}"
+    vault.pods[index].data_at = simulation.state.now
+    for part in (vault.mounts, vault.logins, vault.policies, vault.roles, vault.secrets):
+        part.clear()
+    simulation.tick("after the vault told its keys")
+    return 200, {"keys_base64": [vault.key], "root_token": vault.root_token}
+
+
+def _unseal(simulation: Simulation, vault: VaultState, index: int, key: str) -> Reply:
+    pod = vault.pods[index]
+    if not _has_data(pod, simulation.state.now):
+        raise simulation.refuse(f"openbao-{index} is unsealed before it is initialised")
+    if key != vault.key:
+        return 400, {"errors": ["cipher: message authentication failed"]}
+    pod.sealed = False
+    clusters.join_raft(vault, simulation.state.now)
+    simulation.tick(f"after openbao-{index} was unsealed")
+    return 200, {"sealed": False}
+
+
+def _leader(
+    simulation: Simulation, vault: VaultState, method: str, path: str, body: Any, token: str
+) -> Reply:
+    if all(p.sealed for p in vault.pods.values()):
+        return SEALED
+    if token != vault.root_token:
+        return 403, {"errors": ["permission denied"]}
+    if method == "GET":
+        return _read(simulation, vault, path)
+    if method != "POST":
+        raise simulation.refuse(f"nobody taught the simulated vault {method} {path}")
+    reply = _write(simulation, vault, path, body)
+    simulation.tick(f"after the vault took {path}")
+    return reply
+
+
+def _read(simulation: Simulation, vault: VaultState, path: str) -> Reply:
+    if path == "sys/mounts":
+        return 200, {"data": vault.mounts}
+    if path == "sys/auth":
+        return 200, {"data": vault.logins}
+    if found := re.fullmatch(r"kv/data/(.+)", path):
+        there = vault.secrets.get(found[1])
+        return (200, {"data": {"data": there}}) if there else (404, {"errors": []})
+    raise simulation.refuse(f"nobody taught the simulated vault to read {path}")
+
+
+def _write(simulation: Simulation, vault: VaultState, path: str, body: Any) -> Reply:
+    places = {
+        r"sys/mounts/(.+)": vault.mounts,
+        r"sys/auth/(.+)": vault.logins,
+        r"auth/kubernetes/(config)": vault.login_config,
+        r"sys/policies/acl/(.+)": vault.policies,
+        r"auth/kubernetes/role/(.+)": vault.roles,
+        r"kv/data/(.+)": vault.secrets,
+    }
+    for pattern, place in places.items():
+        if found := re.fullmatch(pattern, path):
+            return _keep(simulation, vault, path, found[1], place, body)
+    raise simulation.refuse(f"nobody taught the simulated vault to write {path}")
+
+
+def _keep(
+    simulation: Simulation,
+    vault: VaultState,
+    path: str,
+    name: str,
+    place: dict[str, Any],
+    body: Any,
+) -> Reply:
+    if place is vault.secrets:
+        if "kv/" not in vault.mounts:
+            return 404, {"errors": ["no handler for route"]}
+        place[name] = body["data"]
+        return 200, {}
+    if place is vault.mounts or place is vault.logins:
+        if f"{name}/" in place:
+            return 400, {"errors": ["path is already in use"]}
+        place[f"{name}/"] = body
+        return 204, {}
+    if path.startswith("auth/kubernetes/") and "kubernetes/" not in vault.logins:
+        raise simulation.refuse(f"{path} before the login method is enabled")
+    place[name] = body
+    return 204, {}
