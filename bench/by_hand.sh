@@ -6,6 +6,7 @@
 set -euo pipefail
 in=$1
 ip=$(<"$in/address") gw=$(<"$in/gateway")
+ctr='/opt/disco/bin/ctr --address /run/disco/containerd/containerd.sock -n k8s.io'
 work=$(mktemp -d) ns=handns br=handbr
 root=$work/root
 had_netns=$(grep ' /run/netns ' /proc/mounts || true)
@@ -65,18 +66,19 @@ say host
 
 # 2 a node: containerd, then images beside the other programs
 on tar -C / -xf - < "$in/node.tar"
-tar -C "$in/bin" -chf - containerd ctr containerd-shim-runc-v2 | on tar -C /usr/local/bin -xf -
-on 'systemctl daemon-reload; systemctl -q enable --now containerd; sysctl -q -p /etc/sysctl.d/90-disco.conf'
+on mkdir -p /opt/disco/bin /opt/disco/cni
+tar -C "$in/bin" -chf - containerd ctr containerd-shim-runc-v2 | on tar -C /opt/disco/bin -xf -
+on 'systemctl daemon-reload; systemctl -q enable --now disco-containerd; sysctl -q -p /etc/sysctl.d/90-disco.conf'
 say containerd
 tar -C "$in/bin" -chf - kube apiproxy | on 'tar -C /usr/local/bin -xf - &&
   cd /usr/local/bin && for n in kubeadm kubelet kubectl; do ln -sf kube $n; done &&
   ln -sf apiproxy disco-apiproxy && systemctl -q enable --now disco-apiproxy && systemctl -q enable kubelet' &
-on 'cat > /opt/cni/bin/flannel && chmod 755 /opt/cni/bin/flannel' < "$in/bin/flannel-cni"
-on ctr -n k8s.io images import --local - < "$in/images/node.tar" > /dev/null
+on 'cat > /opt/disco/cni/flannel && chmod 755 /opt/disco/cni/flannel' < "$in/bin/flannel-cni"
+on $ctr images import --local - < "$in/images/node.tar" > /dev/null
 wait %2
 say node
 ( for s in network storage metrics vault akash; do
-    on ctr -n k8s.io images import --local - < "$in/images/$s.tar" > /dev/null; done ) & imports=$!
+    on $ctr images import --local - < "$in/images/$s.tar" > /dev/null; done ) & imports=$!
 
 # 3 a cluster
 on 'mkdir -p /etc/kubernetes/pki && cp -a /etc/disco/kubeadm/pki/. /etc/kubernetes/pki/ &&

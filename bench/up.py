@@ -50,9 +50,9 @@ RELEASES = {
     "akash": "akash",
 }
 NODE_FILES = (
-    "etc/containerd/config.toml etc/disco etc/sysctl.d/90-disco.conf "
-    "etc/cni/net.d/10-flannel.conflist etc/systemd/system/containerd.service "
-    "etc/systemd/system/kubelet.service etc/systemd/system/disco-apiproxy.service"
+    "etc/disco etc/sysctl.d/90-disco.conf "
+    "etc/systemd/system/disco-containerd.service etc/systemd/system/kubelet.service "
+    "etc/systemd/system/disco-apiproxy.service"
 )
 
 

@@ -40,8 +40,8 @@ POINTS: list[tuple[str, str, float | None]] = [
     ("nspawn-boot", "h1", 0.1),
     ("remember", "kubernetes/ca", None),
     ("program", "kubeadm", 0.5),
-    ("put", "containerd.service", 0.0),
-    ("unit", "containerd.service", 0.1),
+    ("put", "disco-containerd.service", 0.0),
+    ("unit", "disco-containerd.service", 0.1),
     ("images", "images/node", 1.0),
     ("run", "control plane", 3.0),
     ("release", "network", 0.5),
@@ -135,7 +135,8 @@ def test_nothing_was_doubled_and_no_finished_work_was_redone(killed: Any) -> Non
 def test_releases_have_one_revision_that_is_deployed(killed: Any) -> None:
     stack, *_ = killed
     status = json.loads(stack.must("status", "--json"))
-    assert status and all(row["state"] for row in status)
+    assert status["things"] and all(row["ok"] for row in status["things"])
+    assert status["drift"] == {} and status["errors"] == []
 
 
 def test_no_process_ever_showed_a_secret(killed: Any) -> None:

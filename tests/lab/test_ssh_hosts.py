@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from difflib import unified_diff
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,15 @@ servers: {provider: local, count: 2, network: 10.88.215.0/24}
 # What a cluster puts on a host: files, units that run, links, mounts, listening ports.
 LEFT = """
 ls -d /etc/disco /opt/disco /var/lib/disco /var/lib/kubelet /var/lib/etcd /etc/kubernetes \\
-  /etc/cni/net.d/* /opt/cni/bin/flannel /etc/systemd/system/kubelet* 2>/dev/null
+  /run/disco /etc/cni/net.d/* /etc/containerd /var/lib/containerd/* 2>/dev/null
+find /etc/systemd/system /usr/local /opt -newermt @0 | sort
+systemctl show -p MainPID,ActiveState containerd
 ls /usr/local/bin; systemctl list-units --state=running --no-legend 'kube*' 'disco*'
 ip -br link | cut -d' ' -f1 | grep -vE '^(lo|eth0)'; grep -c disco /etc/hosts
 mount | grep -E 'kubelet|containerd'
+nft list ruleset | sed 's/counter packets.*//'; ipset list -n; ls /etc/sysctl.d /etc/modules-load.d;
+sysctl net.ipv4.ip_forward net.bridge vm kernel.panic kernel.keys 2>/dev/null
+cut -d: -f1 /etc/passwd
 ss -ltnH | awk '{print $4}' | sed 's/^127.0.0.1:.*/loopback/' | sort
 true
 """
@@ -71,13 +77,15 @@ class Bare:
     def on(self, host: str, command: str) -> str:
         known = self.stack.file.parent / "known_hosts"
         known.write_text("".join(f"{self.addresses[h]} {k}\n" for h, k in self.host_keys.items()))
-        return subprocess.run(
+        done = subprocess.run(
             [
                 "ssh", "-i", str(self.key), "-o", f"UserKnownHostsFile={known}",
                 "-o", "BatchMode=yes", f"root@{self.addresses[host]}", command,
             ],
-            capture_output=True, text=True, check=True, timeout=30,
-        ).stdout  # fmt: skip
+            capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +176,7 @@ def test_a_cluster_stands_on_them_by_sudo_too_and_leaves_them_as_it_found_them(b
         "chown -R op: ~op/.ssh && echo 'op ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/op",
     )
     before = {h: bare.on(h, LEFT) for h in bare.addresses}
+    assert all("ActiveState=active" in b for b in before.values()), "Debian's containerd runs there"
     stack = bare.file(user="op")
     try:
         stack.must("up", "--yes", within_s=600)
@@ -176,7 +185,10 @@ def test_a_cluster_stands_on_them_by_sudo_too_and_leaves_them_as_it_found_them(b
         assert "Nothing to do" in stack.disco("apply", "--yes").stderr
     finally:
         stack.must("down", "--yes", within_s=300)
-    assert {h: bare.on(h, LEFT) for h in bare.addresses} == before
+    after = {h: bare.on(h, LEFT) for h in bare.addresses}
+    for host, was in before.items():
+        changed = list(unified_diff(was.splitlines(), after[host].splitlines(), host, "after"))
+        assert not changed, "\n".join(changed)
 
 
 def test_files_of_the_test_are_private(bare: Bare) -> None:

@@ -6,16 +6,17 @@ import json
 import re
 from typing import Any
 
+from disco.layers.cluster.node import CNI_BIN, CNI_CONFIG, CONTAINERD
 from sim.state import ClusterState, HostState, PodVault, State, VaultState
 
 DELAY_S = 0.6  # what a pod, a node or a raft member takes to come up
 IMAGE = re.compile(r"localhost/[a-z0-9._-]+:[A-Za-z0-9._-]+")
-CNI = "/etc/cni/net.d/10-flannel.conflist"
 FLANNEL = "/apis/apps/v1/namespaces/kube-network/daemonsets/flannel"
 STORAGE = "/apis/apps/v1/namespaces/kube-storage/deployments/local-path-provisioner"
 CLAIM = "/api/v1/namespaces/vault/persistentvolumeclaims/data-openbao-{}"
 OPENBAO = "/apis/apps/v1/namespaces/vault/statefulsets/openbao"
-SYSTEM_UNITS = ("containerd.service", "kubelet.service")
+FLANNEL_CNI = f"{CNI_BIN}/flannel"
+SYSTEM_UNITS = (CONTAINERD, "kubelet.service")
 
 
 def is_up(host: HostState | None, now: float) -> bool:
@@ -30,7 +31,7 @@ def node_ready(state: State, cluster: ClusterState, name: str) -> bool:
     if host is None or not all(host.is_active(u) for u in SYSTEM_UNITS):
         return False
     network = cluster.objects.get(FLANNEL)
-    if network is None or CNI not in host.files or host.program("/opt/cni/bin/flannel") is None:
+    if network is None or CNI_CONFIG not in host.files or host.program(FLANNEL_CNI) is None:
         return False
     return has_images(host, network) and state.now >= cluster.nodes[name] + DELAY_S
 

@@ -26,6 +26,7 @@ from disco.hosts.host import Host
 from disco.hosts.reader import Hosts
 from disco.hosts.sessions import Result
 from disco.layers.cluster.kubernetes import EMPTY
+from disco.layers.cluster.node import CONTAINERD
 from sim import scripts
 from sim.artifacts import digest_of, images_of
 from sim.cluster import is_up
@@ -105,7 +106,7 @@ def is_so(there: HostState, action: HostAction, lookup: Lookup, simulation: Simu
             linked = all(there.links.get(n) == action.target for n in action.names)
             return action.target in there.files and linked
         case Images():
-            has_ctr = there.is_active("containerd.service") and bool(action.images)
+            has_ctr = there.is_active(CONTAINERD) and bool(action.images)
             return has_ctr and all(there.images.get(n) == d for n, d in action.images)
         case Unit():
             stamp = there.files.get(action.stamp, File("")).content
@@ -154,7 +155,7 @@ class HostExecutors:
 
     async def images(self, action: Images, report: Report) -> None:
         there = self._simulation.host(action.host)
-        if not there.is_active("containerd.service"):
+        if not there.is_active(CONTAINERD):
             raise self._simulation.refuse(f"images for {there.name}, whose containerd is down")
         self._find(action.artifact)
         if dict(action.images) != images_of(catalogue(), action.artifact):

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from disco.hosts.actions import Run
+from disco.layers.cluster.node import CONTAINERD, SYSCTLS_FILE
 from sim import cluster as clusters
 from sim.simulation import Simulation
 from sim.state import ClusterState, File, HostState, UnitState
@@ -63,7 +64,7 @@ def carry_out(host: HostState, action: Run, simulation: Simulation) -> Script:
 
 
 def _sysctls(host: HostState, action: Run, simulation: Simulation) -> Script:
-    lines = host.text(action.argv[-1]).split()
+    lines = host.text(SYSCTLS_FILE).split()
     for line in lines:
         key, _, value = line.partition("=")
         host.sysctls[key] = value
@@ -87,7 +88,7 @@ def _need(host: HostState, simulation: Simulation, *paths: str) -> None:
 def _ready_for_kubeadm(host: HostState, simulation: Simulation) -> None:
     programs = [f"/usr/local/bin/{n}" for n in ("kubeadm", "kubelet", "kubectl")]
     _need(host, simulation, f"{UNITS}/kubelet.service", *programs)
-    for unit in ("containerd.service", "disco-apiproxy.service"):
+    for unit in (CONTAINERD, "disco-apiproxy.service"):
         if not host.is_active(unit):
             raise simulation.refuse(f"kubeadm on {host.name} while {unit} is down")
     if API_LINE not in host.text("/etc/hosts").splitlines():
@@ -215,7 +216,7 @@ def _leave(host: HostState, action: Run, simulation: Simulation) -> Script:
         if line.startswith("find /usr/local/bin -lname '/opt/disco/*' -delete"):
             host.links = {n: t for n, t in host.links.items() if not t.startswith("/opt/disco/")}
             yield "links are removed"
-        for removal in re.findall(r"^rm -r?f (.*)$|; rm -f (.*)$", line):
+        for removal in re.findall(r"^rm -r?f (?:--one-file-system )?(.*)$|; rm -f (.*)$", line):
             for path in "".join(removal).split():
                 _delete(host, path)
                 yield f"{path} is removed"

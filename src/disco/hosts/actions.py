@@ -17,6 +17,10 @@ from disco.engine.action import Action
 from disco.engine.secret import Lookup, Text
 from disco.hosts.host import Host
 
+# A containerd of our own, beside whatever a host has: another socket, another state.
+CONTAINERD_SOCKET = "/run/disco/containerd/containerd.sock"
+CTR = ("/opt/disco/bin/ctr", "--address", CONTAINERD_SOCKET, "-n", "k8s.io")
+
 
 @dataclass(frozen=True)
 class HostAction(Action):
@@ -114,7 +118,7 @@ class Images(HostAction):
         return f"import {len(self.images)} images of {self.artifact} on {self.host.name}"
 
     def command(self) -> str:
-        return f"{self.host.ssh('ctr -n k8s.io images import -')} < {self.artifact}.tar"
+        return f"{self.host.ssh(shlex.join((*CTR, 'images', 'import', '-')))} < {self.artifact}.tar"
 
     def probe(self, lookup: Lookup) -> str:
         tests = [
@@ -122,7 +126,8 @@ class Images(HostAction):
             for name, digest in self.images
         ]
         return (
-            '{ [ -n "${images-}" ] || images=$(timeout 10 ctr -n k8s.io images ls 2>/dev/null '
+            '{ [ -n "${images-}" ] || images=$(timeout 10 '
+            f"{shlex.join(CTR)} images ls 2>/dev/null "
             "| awk '{print $1, $3, \"\"}'); } && " + " && ".join(tests)
         )
 

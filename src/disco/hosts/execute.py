@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from disco.engine.errors import DiscoError
 from disco.engine.gate import Report
 from disco.engine.secret import Lookup
-from disco.hosts.actions import AwaitHost, Images, Packages, Program, Put, Run, Unit
+from disco.hosts.actions import CTR, AwaitHost, Images, Packages, Program, Put, Run, Unit
 from disco.hosts.sessions import Sessions
 
 Find = Callable[[str], Path]
@@ -61,7 +61,7 @@ class HostExecutors:
     async def images(self, action: Images, report: Report) -> None:
         await self._sessions.send(
             action.host,
-            ["ctr", "-n", "k8s.io", "images", "import", "--local", "-"],
+            [*CTR, "images", "import", "--local", "-"],
             self._find(action.artifact),
             lambda share: report(f"importing {action.artifact}", share),
         )

@@ -26,7 +26,8 @@ echo "uid $(id -u)"
 echo "caps $(awk '/^CapBnd:/ {print $2}' /proc/1/status)"
 echo "swap_kb $(awk '/^SwapTotal:/ {print $2}' /proc/meminfo)"
 for f in /etc/kubernetes/kubelet.conf /etc/kubernetes/admin.conf /var/lib/etcd/member \
-         /usr/local/bin/k3s /var/lib/rancher; do [ -e $f ] && echo "left $f"; done
+         /usr/local/bin/k3s /var/lib/rancher /usr/local/bin/kubeadm \
+         /usr/local/bin/kubelet /usr/local/bin/kubectl; do [ -e $f ] && echo "left $f"; done
 [ -e /etc/disco/node ] && echo "ours $(cat /etc/disco/node)"
 awk 'NR>1 && $4=="0A" {split($2,a,":"); print "port", a[2]}' /proc/net/tcp*
 true

@@ -20,7 +20,7 @@ from sim.clock import VirtualLoop
 from sim.executors import executors
 from sim.state import File
 
-UNIT = "/etc/systemd/system/containerd.service"
+UNIT = "/etc/systemd/system/disco-containerd.service"
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def before(stack: SimulatedStack, label: str) -> None:
 
 OUT_OF_ORDER = [
     ("nspawn-boot host h1", "booted before it is made"),
-    ("put h1:/etc/containerd/config.toml", "h1 is not booted"),
+    ("put h1:/etc/disco/containerd.toml", "h1 is not booted"),
     ("packages h1:packages", "h1 is not booted"),
     ("run h1:control plane", "h1 is not booted"),
 ]
@@ -76,7 +76,7 @@ TOO_EARLY = [
     (INIT, "release disco:release/kube-network/network", "before the API is up"),
     (INIT, "release disco:release/akash/akash", "before the API is up"),
     (
-        "before: unit h1:unit/containerd.service",
+        "before: unit h1:unit/disco-containerd.service",
         "images h1:images/images/node",
         "containerd is down",
     ),
@@ -96,7 +96,7 @@ def test_nothing_can_be_done_before_what_it_needs(
 
 def unit_of(kept: Kept) -> Unit:
     assert kept.ran.plan is not None
-    found = planned(kept.ran.plan, "unit h1:unit/containerd.service")
+    found = planned(kept.ran.plan, "unit h1:unit/disco-containerd.service")
     assert isinstance(found, Unit)
     return found
 
@@ -106,8 +106,8 @@ def test_a_unit_without_its_file_or_program_can_not_be_started(
 ) -> None:
     """Its program is named by its file, so a changed unit needs no change here."""
     machine, stamp = up.state.hosts["h1"], up.simulation.capture()
-    del machine.links["/usr/local/bin/containerd"]
-    with pytest.raises(SimulationError, match="without /usr/local/bin/containerd"):
+    del machine.links["/opt/disco/bin/containerd"]
+    with pytest.raises(SimulationError, match="without /opt/disco/bin/containerd"):
         carry_out(up, unit_of(kept))
 
     up.simulation.restore(stamp)

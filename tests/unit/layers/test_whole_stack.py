@@ -197,10 +197,10 @@ def test_a_file_that_was_lost_is_put_back_and_its_program_not_forgotten(
     up: SimulatedStack,
 ) -> None:
     host = next(iter(up.state.hosts.values()))
-    del host.files["/etc/containerd/config.toml"]
+    del host.files["/etc/disco/containerd.toml"]
 
     touched = [a.identity for _, s in up.plan().steps for a in s.actions]
-    assert f"put {host.name}:/etc/containerd/config.toml" in touched
+    assert f"put {host.name}:/etc/disco/containerd.toml" in touched
     assert up.apply().done
     assert up.plan().empty
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from disco.checks.releases import release_check
 from disco.checks.shared import Once
 from disco.engine.check import Answer, Check
 from disco.engine.component import World
+from disco.hosts.actions import CTR
 from disco.kube.access import Cluster
 from disco.kube.errors import translated
 from disco.kube.reader import Kube
@@ -59,7 +61,7 @@ def api_checks(component: Kubernetes, world: World) -> Iterator[Check]:
     yield Check(
         "cluster/api",
         "Is the API server ready, with everything that it depends on?",
-        "on the control plane: ctr -n k8s.io containers ls; journalctl -u kubelet; "
+        f"on the control plane: {shlex.join(CTR)} containers ls; journalctl -u kubelet; "
         "files in /var/log/pods/kube-system_kube-apiserver-*",
         lambda: _readyz(kube, cluster),
     )

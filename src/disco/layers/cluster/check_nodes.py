@@ -18,12 +18,12 @@ from disco.engine.component import World
 from disco.engine.errors import DiscoError
 from disco.hosts.host import Host
 from disco.hosts.reader import Hosts
-from disco.layers.cluster.node import API_NAME, API_PORT, SYSCTLS
+from disco.layers.cluster.node import API_NAME, API_PORT, CONTAINERD, SYSCTLS
 
 if TYPE_CHECKING:
     from disco.layers.cluster.kubernetes import Kubernetes
 
-UNITS = ("containerd.service", "kubelet.service", "disco-apiproxy.service")
+UNITS = (CONTAINERD, "kubelet.service", "disco-apiproxy.service")
 CERTIFICATE_DAYS = 30
 PKI = "/etc/kubernetes/pki"
 ETCDCTL = (

@@ -11,10 +11,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from disco.engine.secret import SecretRef, Text
-from disco.hosts.actions import HostAction, Put, Run
+from disco.hosts.actions import CONTAINERD_SOCKET, HostAction, Put, Run
 from disco.hosts.facts import Facts
 from disco.hosts.host import Host
-from disco.layers.cluster.node import API_NAME, API_PORT
+from disco.layers.cluster.node import (
+    API_NAME,
+    API_PORT,
+    CONTAINERD,
+    MODULES_FILE,
+    SYSCTLS_BEFORE,
+    SYSCTLS_FILE,
+)
 from disco.store.actions import Remember
 from disco.store.generate import CertificateAuthority, KubeadmToken, RsaKeyPair
 
@@ -31,6 +38,7 @@ SECRETS = (
     Remember(TOKEN, KubeadmToken()),
 )
 FILES = "/etc/disco/kubeadm"
+CRI = f"unix://{CONTAINERD_SOCKET}"
 ADMIN = "/etc/kubernetes/admin.conf"
 
 
@@ -43,7 +51,7 @@ def ignored(facts: Facts) -> list[str]:
 def node_registration(host: Host, facts: Facts) -> dict[str, Any]:
     return {
         "name": host.name,
-        "criSocket": "unix:///run/containerd/containerd.sock",
+        "criSocket": CRI,
         "imagePullPolicy": "IfNotPresent",
         "ignorePreflightErrors": ignored(facts),
         "kubeletExtraArgs": [{"name": "node-ip", "value": host.address}],
@@ -183,7 +191,7 @@ mkdir -p /var/lib/disco
 if [ -e /etc/kubernetes/manifests/kube-apiserver.yaml ] || [ -e /etc/kubernetes/kubelet.conf ]
 then
   [ -e {mark}.begun ] || {{ echo "a Kubernetes that DISCO did not make is here" >&2; exit 1; }}
-  kubeadm reset -f > /var/log/disco-kubeadm-reset.log 2>&1
+  kubeadm reset -f --cri-socket {CRI} > /var/log/disco-kubeadm-reset.log 2>&1
 fi
 touch {mark}.begun
 systemctl daemon-reload; systemctl -q enable kubelet
@@ -212,22 +220,38 @@ def _yaml(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
+# Rules of kube-proxy, kubelet, flannel and kube-router; those of others stay, with their tables.
+FORGET_FIREWALL = """
+nft delete table ip kube-proxy || true; nft delete table ip6 kube-proxy || true
+for n in ip ip6; do
+  f=${n}tables
+  $f-save | grep -vE -- '(KUBE|FLANNEL)-' | $f-restore || true
+  for t in filter nat mangle raw; do
+    nft list table $n $t > /dev/null 2>&1 || continue
+    $f-save -t $t | grep -qE '^-A|^:[^ ]+ (-|DROP) ' || nft delete table $n $t
+  done
+done
+ipset list -n | grep -E '^(inet6:)?(KUBE|kube-router)-' | xargs -r -n 1 ipset destroy
+""".strip()
+
+
 def leave(host: Host) -> Iterator[HostAction]:
     """The way out of a host that stays: everything that was put there goes, in reverse order.
 
     The mark that says whose host it is goes last, so that a way out that was cut off is gone again.
     """
-    script = f"""kubeadm reset -f > /var/log/disco-kubeadm-reset.log 2>&1 || true
-for u in kubelet disco-apiproxy containerd; do systemctl disable --now $u || true; done
+    script = f"""kubeadm reset -f --cri-socket {CRI} > /var/log/disco-kubeadm-reset.log 2>&1 || true
+for u in kubelet disco-apiproxy {CONTAINERD}; do systemctl disable --now $u || true; done
 ip link del cni0 || true; ip link del flannel.1 || true
 sed -i '/ {API_NAME}$/d' /etc/hosts
-rm -rf /var/lib/disco /var/lib/kubelet /var/lib/etcd /etc/kubernetes
-rm -rf /var/lib/cni /var/lib/containerd /run/flannel /opt/cni/bin/flannel
-rm -f /etc/cni/net.d/10-flannel.conflist /etc/containerd/config.toml /etc/sysctl.d/90-disco.conf
-cd /etc/systemd/system; rm -f kubelet.service containerd.service disco-apiproxy.service
+{FORGET_FIREWALL}
+sysctl -q -e -p {SYSCTLS_BEFORE} || true
+rm -rf --one-file-system /var/lib/disco /var/lib/kubelet /var/lib/etcd /etc/kubernetes
+rm -rf --one-file-system /var/lib/cni /run/flannel /run/disco
+rm -f {SYSCTLS_FILE} {MODULES_FILE}
+cd /etc/systemd/system; rm -f kubelet.service {CONTAINERD} disco-apiproxy.service
 find /usr/local/bin -lname '/opt/disco/*' -delete
 systemctl daemon-reload
-if [ -e /lib/systemd/system/containerd.service ]; then systemctl enable --now containerd; fi
 rm -rf /opt/disco
 rm -rf /etc/disco
 """

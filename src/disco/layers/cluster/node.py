@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from disco.engine.secret import Text
-from disco.hosts.actions import HostAction, Packages, Program, Put, Run, Unit
+from disco.hosts.actions import CONTAINERD_SOCKET, HostAction, Packages, Program, Put, Run, Unit
 from disco.hosts.facts import Facts
 from disco.hosts.host import Host
 
@@ -16,6 +17,13 @@ API_NAME = "kubernetes.disco.internal"
 API_PORT = 7443
 PAUSE = "localhost/pause:3.10.2"
 BIN = "/usr/local/bin"
+# What a host may have of its own (Docker brings a containerd) stays untouched beside ours.
+OWN_BIN = "/opt/disco/bin"
+CNI_BIN = "/opt/disco/cni"
+CNI_CONFIG = "/etc/disco/cni/10-flannel.conflist"
+CONTAINERD = "disco-containerd.service"
+CONTAINERD_CONFIG = "/etc/disco/containerd.toml"
+CONTAINERD_ROOT = "/var/lib/disco/containerd"
 PACKAGES = (
     "runc",
     "containernetworking-plugins",
@@ -30,20 +38,21 @@ PACKAGES = (
 # artifact -> the names that lead to it on a node
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "kube": tuple(f"{BIN}/{n}" for n in ("kubeadm", "kubelet", "kubectl", "etcdctl", "etcdutl")),
-    "containerd": (f"{BIN}/containerd",),
-    "ctr": (f"{BIN}/ctr",),
-    "containerd-shim-runc-v2": (f"{BIN}/containerd-shim-runc-v2",),
+    "containerd": (f"{OWN_BIN}/containerd",),
+    "ctr": (f"{OWN_BIN}/ctr",),
+    "containerd-shim-runc-v2": (f"{OWN_BIN}/containerd-shim-runc-v2",),
     "apiproxy": (f"{BIN}/disco-apiproxy",),
-    "flannel-cni": ("/opt/cni/bin/flannel",),
+    "flannel-cni": (f"{CNI_BIN}/flannel",),
 }
 RUNTIME = ("containerd", "ctr", "containerd-shim-runc-v2")
 
 CONTAINERD_UNIT = f"""[Unit]
-Description=containerd
+Description=containerd of this node of Kubernetes
 After=network.target
 [Service]
-ExecStart={BIN}/containerd
-Environment=PATH={BIN}:/usr/sbin:/usr/bin:/sbin:/bin
+ExecStart={OWN_BIN}/containerd --config {CONTAINERD_CONFIG} --root {CONTAINERD_ROOT} \
+  --state {PurePosixPath(CONTAINERD_SOCKET).parent} --address {CONTAINERD_SOCKET}
+Environment=PATH={OWN_BIN}:/usr/sbin:/usr/bin:/sbin:/bin
 Type=notify
 Delegate=yes
 KillMode=process
@@ -57,8 +66,8 @@ WantedBy=multi-user.target
 
 KUBELET_UNIT = f"""[Unit]
 Description=kubelet
-After=containerd.service
-Wants=containerd.service
+After={CONTAINERD}
+Wants={CONTAINERD}
 ConditionPathExists=/var/lib/kubelet/config.yaml
 [Service]
 Environment="KUBECONFIGS=--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf \
@@ -88,6 +97,31 @@ WantedBy=multi-user.target
 SYSCTLS = """net.ipv4.ip_forward=1
 net.bridge.bridge-nf-call-iptables=1
 net.bridge.bridge-nf-call-ip6tables=1
+"""
+
+SYSCTLS_FILE = "/etc/sysctl.d/90-disco.conf"
+# What ours, the kubelet's and kube-proxy's settings replace, to be put back on a way out.
+SYSCTLS_BEFORE = "/var/lib/disco/sysctls-before"
+REPLACED = (
+    *(line.partition("=")[0] for line in SYSCTLS.split()),
+    "kernel.panic",
+    "kernel.panic_on_oops",
+    "kernel.keys.root_maxkeys",
+    "kernel.keys.root_maxbytes",
+    "vm.overcommit_memory",
+    "vm.panic_on_oom",
+)
+MODULES = ("overlay", "br_netfilter")
+MODULES_FILE = "/etc/modules-load.d/disco.conf"
+# A kernel that has them built in has no module to load; one without them lacks the setting.
+KERNEL = f"""set -eu
+for m in {" ".join(MODULES)}; do modprobe -q $m || true; done
+mkdir -p {PurePosixPath(SYSCTLS_BEFORE).parent}
+[ -e {SYSCTLS_BEFORE} ] || {{
+  sysctl -e {" ".join(REPLACED)} > {SYSCTLS_BEFORE}.new
+  mv {SYSCTLS_BEFORE}.new {SYSCTLS_BEFORE}
+}}
+sysctl -q -p {SYSCTLS_FILE}
 """
 
 CNI = json.dumps(
@@ -125,14 +159,18 @@ def containerd_config(facts: Facts) -> str:
 [plugins.'io.containerd.cri.v1.runtime']
   restrict_oom_score_adj = {restrict}
   [plugins.'io.containerd.cri.v1.runtime'.cni]
-    bin_dirs = ['/opt/cni/bin', '/usr/lib/cni']
-    conf_dir = '/etc/cni/net.d'
+    bin_dirs = ['{CNI_BIN}', '/usr/lib/cni']
+    conf_dir = '{PurePosixPath(CNI_CONFIG).parent}'
   [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
     runtime_type = 'io.containerd.runc.v2'
     [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
       SystemdCgroup = {systemd}
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
   sandbox = '{PAUSE}'
+[plugins.'io.containerd.nri.v1.nri']
+  disable = true
+[plugins.'io.containerd.internal.v1.opt']
+  path = '{CONTAINERD_ROOT}/opt'
 """
 
 
@@ -143,11 +181,11 @@ def runtime(node: NodePlan) -> list[HostAction]:
         Put(host, "/etc/disco/node", Text.of(f"{node.stack}\n")),
         Packages(host, PACKAGES),
         *(_program(node, name) for name in RUNTIME),
-        Put(host, "/etc/containerd/config.toml", Text.of(config)),
-        Put(host, "/etc/systemd/system/containerd.service", Text.of(CONTAINERD_UNIT)),
+        Put(host, CONTAINERD_CONFIG, Text.of(config)),
+        Put(host, f"/etc/systemd/system/{CONTAINERD}", Text.of(CONTAINERD_UNIT)),
         Unit(
             host,
-            "containerd.service",
+            CONTAINERD,
             _digest(config, CONTAINERD_UNIT, *(node.programs[name] for name in RUNTIME)),
         ),
     ]
@@ -159,17 +197,18 @@ def programs(node: NodePlan) -> list[HostAction]:
     return [
         *(_program(node, name) for name in PROGRAMS if name not in RUNTIME),
         *_api_proxy(node),
-        Put(host, "/etc/sysctl.d/90-disco.conf", Text.of(SYSCTLS)),
+        Put(host, MODULES_FILE, Text.of("".join(f"{m}\n" for m in MODULES))),
+        Put(host, SYSCTLS_FILE, Text.of(SYSCTLS)),
         Run(
             host,
-            ("sysctl", "-q", "-p", "/etc/sysctl.d/90-disco.conf"),
+            ("sh", "-c", KERNEL),
             "sysctls",
             done=" && ".join(
                 f'[ "$(sysctl -n {k})" = {v} ]'
                 for k, v in (line.split("=") for line in SYSCTLS.split())
             ),
         ),
-        Put(host, "/etc/cni/net.d/10-flannel.conflist", Text.of(CNI)),
+        Put(host, CNI_CONFIG, Text.of(CNI)),
         Put(host, "/etc/systemd/system/kubelet.service", Text.of(KUBELET_UNIT)),
     ]
 

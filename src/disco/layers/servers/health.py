@@ -11,7 +11,7 @@ from disco.hosts.reader import Hosts
 from disco.layers.servers.preflight import CLOCK_S
 
 GIB, MIB = 1024**3, 1024**2
-FOLDERS = "/ /var/lib/containerd /var/lib/kubelet /var/lib/etcd /var/lib/disco /var/log"
+FOLDERS = "/ /var/lib/kubelet /var/lib/etcd /var/lib/disco /var/log"
 # One `key value…` a line. A memory limit of the server's own (a container) counts like its RAM;
 # what the kernel would give back at once counts as free.
 SCRIPT = f"""
