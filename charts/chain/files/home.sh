@@ -5,7 +5,8 @@
 #
 #   home.sh INIT-ARGUMENT…
 #   BINARY, CHAIN_ID, CHAIN_HOME, GENESIS (file), KEYS (folder), POD, ROLE (validator or node),
-#   REMOTE_SIGNER (true: the key is elsewhere)
+#   REMOTE_SIGNER (true: the key is elsewhere), PEERS (its peers; empty: none),
+#   RESOLV (resolv.conf, when it is elsewhere)
 set -eu
 umask 077
 
@@ -118,6 +119,19 @@ make_home() { # INIT-ARGUMENT…
   rm -rf "$new"
 }
 
+# A node drops for good each peer whose name it can't resolve when it starts (CometBFT's
+# NewNetAddressStrings), so it waits until the cluster's names are answered. Peers that are not there
+# yet need no waiting: they dial this one when they come.
+await_names() {
+  domain=$(sed -n 's/^search [^ ]* \(svc\.[^ ]*\).*/\1/p' "${RESOLV:-/etc/resolv.conf}")
+  if [ -z "$PEERS" ] || [ -z "$domain" ]; then return; fi
+  for _ in $(seq 120); do
+    if nslookup "kubernetes.default.$domain" > /dev/null 2>&1; then return; fi
+    sleep 0.5
+  done
+  echo "the cluster's names are not answered; $POD starts, but may miss peers" >&2
+}
+
 config=$CHAIN_HOME/config
 key=$KEYS/$POD.priv_validator_key.json
 signs=false
@@ -131,4 +145,5 @@ if [ -e "$config/config.toml" ]; then
 else
   make_home "$@"
 fi
+await_names
 echo "home of $POD on $CHAIN_ID is ready"

@@ -143,6 +143,8 @@ spec:
               value: /keys
             - name: REMOTE_SIGNER
               value: {{ hasKey $v.config "PRIV_VALIDATOR_LADDR" | quote }}
+            - name: PEERS
+              value: {{ $v.peers | quote }}
             - name: HOME
               value: /tmp
           resources: {{- toYaml $v.resources | nindent 12 }}

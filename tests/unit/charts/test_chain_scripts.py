@@ -37,12 +37,14 @@ class Volume:
     chain: str = "a-1"
     role: str = "validator"
     remote_signer: bool = False
+    peers: str = ""
 
     def __post_init__(self) -> None:
         (self.top / "keys").mkdir()
         (self.top / "home").mkdir()
         (self.top / "program").write_text(PROGRAM)
         (self.top / "program").chmod(0o755)
+        (self.top / "resolv.conf").write_text("search akash.svc.c.local svc.c.local c.local x\n")
         self.genesis(self.chain)
         self.key("validator-0", "AA")
 
@@ -59,7 +61,7 @@ class Volume:
 
     def start(self) -> subprocess.CompletedProcess[str]:
         environment = {
-            "PATH": PATH,
+            "PATH": f"{self.top}/bin:{PATH}",
             "POD": "validator-0",
             "ROLE": self.role,
             "BINARY": str(self.top / "program"),
@@ -68,6 +70,8 @@ class Volume:
             "GENESIS": str(self.top / "genesis.json"),
             "KEYS": str(self.top / "keys"),
             "REMOTE_SIGNER": str(self.remote_signer).lower(),
+            "PEERS": self.peers,
+            "RESOLV": str(self.top / "resolv.conf"),
         }
         command = ["sh", str(FILES / "home.sh"), "init", "validator-0"]
         command = [*AS_IN_A_POD, *command] if os.geteuid() == 0 else command
@@ -96,6 +100,22 @@ def test_an_empty_volume_gets_a_home_with_the_given_genesis_and_key(volume: Volu
     key = volume.file("config/priv_validator_key.json")
     assert json.loads(key.read_text())["address"] == "AA"
     assert key.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_node_with_peers_starts_when_the_cluster_answers_names(volume: Volume) -> None:
+    """Else it would drop them for good."""
+    (volume.top / "bin").mkdir()
+    lookup = volume.top / "bin" / "nslookup"
+    lookup.write_text(
+        f'#!/bin/sh\necho "$*" >> {volume.top}/asked; [ "$(wc -l < {volume.top}/asked)" -gt 2 ]\n'
+    )
+    lookup.chmod(0o755)
+    volume.peers = "id@validator-1.validator:26656"
+
+    assert volume.start().returncode == 0
+
+    asked = (volume.top / "asked").read_text().splitlines()
+    assert asked == ["kubernetes.default.svc.c.local"] * 3
 
 
 def test_a_home_is_made_once_and_what_was_signed_is_kept(volume: Volume) -> None:

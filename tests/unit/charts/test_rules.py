@@ -303,13 +303,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def times() -> dict[Case, int]:
     now_s = int(time.time())
     return {case: now_s - (i + 1) * APART_S for i, case in enumerate(CASES)}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def history(times: dict[Case, int]) -> Iterator[str]:
     """The address of a target that tells the history of all cases."""
     lines = [line for case, at_s in times.items() for line in case.exposition(at_s)]
@@ -352,7 +352,7 @@ def until(what: Callable[[], bool], within_s: float = 30) -> None:
     raise TimeoutError(f"not within {within_s} s")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def prometheus(history: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prometheus with our rules that has asked the target once."""
     top = tmp_path_factory.mktemp("prometheus")
