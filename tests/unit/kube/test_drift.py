@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import json
 from typing import Any
 
+import httpx2
 import pytest
 
-from disco.kube.drift import _comparable, differences, manifest
+from disco.kube.access import Cluster
+from disco.kube.drift import _comparable, differences, manifest, of_objects
 
 
 @pytest.mark.parametrize(
@@ -61,3 +64,28 @@ on: yes
 def test_the_text_of_a_secret_is_compared_as_it_is_kept() -> None:
     wanted = {"kind": "Secret", "stringData": {"k": "v"}}
     assert _comparable(wanted) == {"kind": "Secret", "data": {"k": "dg=="}}
+
+
+class _Changed:
+    """A cluster in which a Secret's value was changed by hand: just what a comparison asks."""
+
+    def __init__(self, live: dict[str, Any], again: dict[str, Any]) -> None:
+        self.live, self.again = live, again
+
+    async def find(self, cluster: Cluster, path: str) -> dict[str, Any]:
+        return self.live
+
+    def http(self, cluster: Cluster) -> httpx2.AsyncClient:
+        answer = httpx2.MockTransport(lambda request: httpx2.Response(200, json=self.again))
+        return httpx2.AsyncClient(transport=answer, base_url="https://cluster")
+
+
+def test_a_changed_secret_is_named_and_its_value_is_not() -> None:
+    def secret(value: str) -> dict[str, Any]:
+        about = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "n"}}
+        return {**about, "data": {"k": value}}
+
+    kube: Any = _Changed(secret("dGhlaXJz"), secret("b3Vycw=="))
+    lines = asyncio.run(of_objects(kube, Cluster("c", "https://c", "ca"), [secret("b3Vycw==")], ""))
+
+    assert lines == ["Secret s: data.k is another"]
