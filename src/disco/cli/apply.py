@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from disco.checks import report
 from disco.cli import render, speak
-from disco.cli.changing import agree, change, missing_rights
-from disco.cli.check import run_until_green
-from disco.cli.status import show_status
+from disco.cli.changing import Told, agree, change, missing_rights
+from disco.cli.check import ask_until_green, exit_code
+from disco.cli.check import show as show_answers
+from disco.cli.status import look
+from disco.cli.status import show as show_status
 from disco.cli.wiring import Session, open_stack
 from disco.engine import plan as planning
 from disco.engine.component import Layer
@@ -38,9 +42,11 @@ def _tell_unfinished(session: Session) -> None:
         speak.talk(f"An earlier run ended inside: {left.step}: {left.action}", "yellow")
 
 
-async def apply(file: Path, yes: bool, parallel: int, layer: str | None) -> int:
+async def apply(file: Path, yes: bool, as_json: bool, parallel: int, layer: str | None) -> int:
     """Carry out what is missing."""
-    return await change(file, "apply", _maker(layer), agree(yes, "Carry this out?"), parallel)
+    confirm = agree(yes, "Carry this out?")
+    with _telling(as_json) as told:
+        return await change(file, "apply", _maker(layer), confirm, parallel, told=told)
 
 
 def _maker(layer: str | None) -> Callable[[str, Graph, dict[str, Look]], Plan]:
@@ -53,22 +59,39 @@ def _maker(layer: str | None) -> Callable[[str, Graph, dict[str, Look]], Plan]:
     return make
 
 
-async def up(file: Path, yes: bool, parallel: int) -> int:
+async def up(file: Path, yes: bool, as_json: bool, parallel: int) -> int:
     """The whole way: plan, apply, check, addresses."""
 
-    async def after(session: Session) -> int:
-        code = await run_until_green(session)
-        await show_status(session)
-        return code
+    async def after(session: Session, told: Told) -> int:
+        answers = await ask_until_green(session)
+        found = await look(session, drift=False)
+        told |= {"checks": report.data(answers), "status": found.data()}
+        if not as_json:
+            show_answers(answers)
+            show_status(found, file)
+        return exit_code(answers)
 
-    return await change(file, "up", planning.make, agree(yes, "Carry this out?"), parallel, after)
+    confirm = agree(yes, "Carry this out?")
+    with _telling(as_json) as told:
+        return await change(file, "up", planning.make, confirm, parallel, after, told=told)
 
 
-async def down(file: Path, yes: bool, parallel: int, layer: str | None) -> int:
+async def down(file: Path, yes: bool, as_json: bool, parallel: int, layer: str | None) -> int:
     """Destroy what the stack made, in reverse order."""
     lowest = Layer[layer.upper()] if layer else Layer.SERVERS
 
     def make(stack: str, graph: Graph, looks: dict[str, Look]) -> Plan:
         return planning.make_removal(stack, graph, looks, lowest)
 
-    return await change(file, "down", make, agree(yes, "Destroy this?"), parallel)
+    confirm = agree(yes, "Destroy this?")
+    with _telling(as_json) as told:
+        return await change(file, "down", make, confirm, parallel, lowest_going=lowest, told=told)
+
+
+@contextmanager
+def _telling(as_json: bool) -> Iterator[Told]:
+    """What a run has to tell, printed as data at the end when that was asked for."""
+    told: Told = {}
+    yield told
+    if as_json:
+        speak.data_json(told)

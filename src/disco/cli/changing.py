@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from disco.cli import human, render, speak
 from disco.cli.app import of
@@ -25,7 +26,8 @@ from disco.engine.plan import Look, Plan
 from disco.layers.servers.local import LocalServers
 
 Confirm = Callable[[Plan], bool]
-After = Callable[[Session], Awaitable[int]]
+Told = dict[str, Any]
+After = Callable[[Session, Told], Awaitable[int]]
 
 
 async def change(
@@ -35,28 +37,38 @@ async def change(
     confirm: Confirm,
     parallel: int,
     after: After | None = None,
+    lowest_going: int | None = None,
+    told: Told | None = None,
 ) -> int:
-    """Hold the lock, look, plan, ask, carry out. Returns the exit code."""
+    """Hold the lock, look, plan, ask, carry out. Returns the exit code.
+
+    after: what follows a run that went well. told: gets what there is to tell, as data.
+    """
+    told = {} if told is None else told
     async with open_stack(file) as session:
         if missing := missing_rights(session):
             raise WrongUse(missing, fix=f"sudo disco {what}{of(file)}")
         with hold(session.place.lock, what) as held:
             with speak.doing("looking at what is there"):
-                looks = await planning.observe(session.graph, session.world)
+                looks = await planning.observe(session.graph, session.world, lowest_going)
             plan = make(session.loaded.name, session.graph, looks)
+            told |= {"plan": plan.digest, "steps": len(plan.steps), "outcome": "nothing to do"}
             if plan.empty:
                 speak.talk(render.plan_text(plan))
             elif not confirm(plan):
                 speak.talk("Nothing was changed.")
+                told["outcome"] = "not agreed to"
                 return int(Exit.FAILED)
             else:
                 run, begun = new_run(), time.monotonic()
                 outcome = await _carry_out(session, plan, looks, run, held, parallel, what)
+                took = time.monotonic() - begun
+                told |= {"run": run, **_outcome_data(outcome), "seconds": round(took, 3)}
                 if outcome.ended is not Ended.DONE:
                     return _explain(outcome, what, file)
-                took = human.clock(time.monotonic() - begun)
-                speak.talk(f"Done: {human.count(outcome.done, 'step')} in {took}.", "green")
-        return await after(session) if after else int(Exit.DONE)
+                done = f"Done: {human.count(outcome.done, 'step')} in {human.clock(took)}."
+                speak.talk(done, "green")
+        return await after(session, told) if after else int(Exit.DONE)
 
 
 def missing_rights(session: Session) -> str:
@@ -111,6 +123,15 @@ def _interruptible(stop: Stop) -> Iterator[None]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def _outcome_data(outcome: Outcome) -> Told:
+    return {
+        "outcome": outcome.ended.value,
+        "done": outcome.done,
+        "skipped": outcome.skipped,
+        "errors": [render.error_data(e) for e in outcome.errors],
+    }
 
 
 def _explain(outcome: Outcome, what: str, file: Path) -> int:

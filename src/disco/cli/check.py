@@ -17,26 +17,21 @@ from disco.engine.errors import Exit, WrongUse
 async def check(
     file: Path, only: str, as_json: bool, junit: Path | None, parallel: int, layer: str | None
 ) -> int:
-    async with open_stack(file) as session:
-        return await run_checks(session, only, as_json, junit, parallel, layer)
-
-
-async def run_checks(
-    session: Session,
-    only: str = "",
-    as_json: bool = False,
-    junit: Path | None = None,
-    parallel: int = 8,
-    layer: str | None = None,
-) -> int:
     """Ask, print, and say by the exit code whether something is red."""
-    chosen = await _chosen(session, only, layer)
-    with speak.doing(f"asking {human.count(len(chosen), 'question')}"):
-        answers = await ask_all(chosen, parallel)
-    return _told(session, answers, as_json, junit)
+    async with open_stack(file) as session:
+        chosen = await _chosen(session, only, layer)
+        with speak.doing(f"asking {human.count(len(chosen), 'question')}"):
+            answers = await ask_all(chosen, parallel)
+        if as_json:
+            speak.data_json(report.data(answers))
+        else:
+            show(answers)
+        if junit:
+            junit.write_text(report.junit(session.loaded.name, answers), encoding="utf-8")
+        return exit_code(answers)
 
 
-async def run_until_green(session: Session, within_s: float = 60.0) -> int:
+async def ask_until_green(session: Session, within_s: float = 60.0) -> list[Asked]:
     """Right after things were started: what is red is asked again until it has settled."""
     loop = asyncio.get_running_loop()
     ends = loop.time() + within_s
@@ -47,7 +42,7 @@ async def run_until_green(session: Session, within_s: float = 60.0) -> int:
         with speak.doing(f"asking {human.count(len(left), 'question')}"):
             found |= {a.check.id: a for a in await ask_all(left, parallel=8)}
         if all(a.answer.ok for a in found.values()) or loop.time() > ends:
-            return _told(session, list(found.values()), as_json=False, junit=None)
+            return list(found.values())
         await asyncio.sleep(1)
         chosen = await _chosen(session, "", None)  # what a question has seen is seen anew
 
@@ -67,10 +62,7 @@ async def _chosen(session: Session, only: str, layer: str | None) -> list[Check]
     return chosen
 
 
-def _told(session: Session, answers: list[Asked], as_json: bool, junit: Path | None) -> int:
-    _print(answers, as_json)
-    if junit:
-        junit.write_text(report.junit(session.loaded.name, answers), encoding="utf-8")
+def exit_code(answers: list[Asked]) -> int:
     return int(Exit.RED if any(not a.answer.ok for a in answers) else Exit.DONE)
 
 
@@ -78,10 +70,8 @@ def _is_chosen(check: Check, only: str) -> bool:
     return not only or any(check.id.startswith(o) for o in only.split(","))
 
 
-def _print(answers: list[Asked], as_json: bool) -> None:
-    if as_json:
-        speak.data_json(report.data(answers))
-        return
+def show(answers: list[Asked]) -> None:
+    """A table, with a fix for each red answer."""
     speak.data_table(report.HEADINGS, report.rows(answers), wraps=2)
     red = [a for a in answers if not a.answer.ok]
     for asked in red:

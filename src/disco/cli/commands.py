@@ -112,35 +112,45 @@ def plan(
 
 @app.command(group=CHANGE, sort_key=6)
 def apply(
-    *, file: File = STACK, yes: Yes = False, parallel: Parallel = 16, layer: LayerName = None
+    *,
+    file: File = STACK,
+    yes: Yes = False,
+    json: Json = False,
+    parallel: Parallel = 16,
+    layer: LayerName = None,
 ) -> int:
     """Carry out what is missing; run again after an interruption."""
     from disco.cli import apply as module
 
-    return _change(module.apply(file, yes, parallel, layer))
+    return _change(module.apply(file, yes, json, parallel, layer))
 
 
 @app.command(group=CHANGE, sort_key=7)
-def up(*, file: File = STACK, yes: Yes = False, parallel: Parallel = 16) -> int:
+def up(*, file: File = STACK, yes: Yes = False, json: Json = False, parallel: Parallel = 16) -> int:
     """Go the whole way: plan, apply, check, addresses."""
     from disco.cli import apply as module
 
-    return _change(module.up(file, yes, parallel))
+    return _change(module.up(file, yes, json, parallel))
 
 
 @app.command(group=CHANGE, sort_key=8)
 def down(
-    *, file: File = STACK, yes: Yes = False, parallel: Parallel = 16, layer: LayerName = None
+    *,
+    file: File = STACK,
+    yes: Yes = False,
+    json: Json = False,
+    parallel: Parallel = 16,
+    layer: LayerName = None,
 ) -> int:
     """Destroy what the stack made; what is lost is named first."""
     from disco.cli import apply as module
 
-    return _change(module.down(file, yes, parallel, layer))
+    return _change(module.down(file, yes, json, parallel, layer))
 
 
 @app.command(group=LOOK, sort_key=9)
 def status(*, file: File = STACK, json: Json = False) -> int:
-    """Show what runs, by layer, and how to reach it."""
+    """Show what runs, by layer, how to reach it, and what is not as declared."""
     from disco.cli import status as module
 
     return run(module.status(file, json))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from disco.cli import human, speak
+from disco.cli.opened import veiled
 from disco.engine.component import Layer
 from disco.engine.errors import DiscoError, Several
 from disco.engine.plan import Part, Plan
@@ -52,6 +54,12 @@ def errors(error: DiscoError | Several) -> Iterable[DiscoError]:
     if isinstance(error, Several):
         return error.errors
     return [error]
+
+
+def error_data(error: DiscoError) -> dict[str, Any]:
+    """An error for programs; like everything that is said, without secrets."""
+    texts = {name: veiled(getattr(error, name)) for name in ("what", "where", "why", "fix")}
+    return {**texts, "details": [veiled(line) for line in error.details]}
 
 
 def complain(error: DiscoError | Several | StackProblems) -> int:

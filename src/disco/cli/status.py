@@ -3,47 +3,98 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from disco.cli import speak
 from disco.cli.app import of
 from disco.cli.wiring import Session, open_stack
+from disco.engine import plan as planning
 from disco.engine.component import Component, Layer, StatusLine
 from disco.engine.errors import DiscoError, Exit, NotThere, Several
 
 HEADINGS = ["layer", "component", "what", "state", "reach it by"]
 
 
+@dataclass(frozen=True)
+class Found:
+    """The state of a stack.
+
+    rows:   a component, one thing of it, and how that is reached from here.
+    errors: what could not be asked, a line each.
+    drift:  component -> titles of the steps that would make it again what is declared.
+    """
+
+    rows: list[tuple[Component, StatusLine, str]]
+    errors: list[str]
+    drift: dict[str, list[str]]
+
+    @property
+    def exit(self) -> int:
+        """Red when something is not as it should be."""
+        good = all(line.ok for _, line, _ in self.rows) and not self.drift
+        return int(Exit.DONE if good else Exit.RED)
+
+    def data(self) -> dict[str, Any]:
+        return {
+            "things": [_data(*row) for row in self.rows],
+            "errors": self.errors,
+            "drift": self.drift,
+        }
+
+
 async def status(file: Path, as_json: bool) -> int:
     async with open_stack(file) as session:
-        return await show_status(session, as_json)
+        with speak.doing("asking every component"):
+            found = await look(session)
+        if as_json:
+            speak.data_json(found.data())
+        else:
+            show(found, file)
+        return found.exit
 
 
-async def show_status(session: Session, as_json: bool = False) -> int:
-    """Ask every component that can be asked. Returns the exit code: red when something is not
-    as it should be."""
+async def look(session: Session, drift: bool = True) -> Found:
+    """Ask every component that can be asked, and whether it is still what is declared."""
     components = await session.components()
     lines: dict[str, list[StatusLine]] = {}
     errors: list[str] = []
-    with speak.doing("asking every component"):
-        for node in session.graph:  # each after what it stands on: what is down is not asked
-            down = [up for up in node.upstream if not _is_up(lines[up])]
-            if down:
-                lines[node.name] = [StatusLine("", f"waits for {', '.join(down)}", "", False)]
-            else:
-                lines[node.name] = await _lines(session, components[node.name], errors)
+    for node in session.graph:  # each after what it stands on: what is down is not asked
+        down = [up for up in node.upstream if not _is_up(lines[up])]
+        if down:
+            lines[node.name] = [StatusLine("", f"waits for {', '.join(down)}", "", False)]
+        else:
+            lines[node.name] = await _lines(session, components[node.name], errors)
     rows = [
         (components[n], x, _reached_by(x, session.loaded.path))
         for n, ls in lines.items()
         for x in ls
     ]
-    if as_json:
-        speak.data_json([_data(*row) for row in rows])
-    else:
-        _print([[str(v) for v in _data(*row).values()] for row in rows])
-        for error in errors:
-            speak.talk(error, "red")
-    return int(Exit.DONE if all(x.ok for _, x, _ in rows) else Exit.RED)
+    up = {n for n, ls in lines.items() if ls and _is_up(ls)}
+    return Found(rows, errors, await _drift(session, up, errors) if drift and up else {})
+
+
+async def _drift(session: Session, up: set[str], errors: list[str]) -> dict[str, list[str]]:
+    """What a plan would do to components that are up."""
+    try:
+        looks = await planning.observe(session.graph, session.world)
+    except Several as error:
+        errors += _told("drift is not known", error)
+        return {}
+    parts = planning.make(session.loaded.name, session.graph, looks).parts
+    return {p.name: [s.title for s in p.steps] for p in parts if p.name in up and p.steps}
+
+
+def show(found: Found, file: Path) -> None:
+    """A line for each thing; then what differs from what is declared."""
+    _print([[str(v) for v in _data(*row).values()] for row in found.rows])
+    for error in found.errors:
+        speak.talk(error, "red")
+    for name, titles in found.drift.items():
+        speak.talk(f"{name} is not as declared: {'; '.join(titles)}", "yellow")
+    if found.drift:
+        speak.talk(f"look: disco plan{of(file)}; mend: disco apply{of(file)}")
 
 
 def _print(rows: list[list[str]]) -> None:

@@ -92,17 +92,25 @@ def _part_data(part: Part) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Look:
-    """A component of the stack as it was found."""
+    """A component of the stack as it was found.
+
+    unseen: why it could not be looked at, where that is forgiven: what carries it goes anyway.
+    """
 
     node: Node
     component: Component
     seen: Any
     assumed_after: tuple[str, ...]
     exists: bool
+    unseen: tuple[DiscoError, ...] = ()
 
 
-async def observe(graph: Graph, world: World) -> dict[str, Look]:
-    """Look at every component, each after what it stands on. Raises Several with all errors."""
+async def observe(graph: Graph, world: World, lowest_going: int | None = None) -> dict[str, Look]:
+    """Look at every component, each after what it stands on. Raises Several with all errors.
+
+    lowest_going: the layer down to which all is about to be removed. What is broken on ground that
+    goes is no error then: it goes with it.
+    """
     looks: dict[str, asyncio.Future[Look | None]] = {}
     loop = asyncio.get_running_loop()
     for name in graph.order:
@@ -114,12 +122,14 @@ async def observe(graph: Graph, world: World) -> dict[str, Look]:
         if any(look is None for look in up.values()):
             looks[node.name].set_result(None)
             return
+        ready = {n: x for n, x in up.items() if x}
         try:
-            ready = {n: x for n, x in up.items() if x}
             found: Look | None = await look_at(node, ready, world, graph.place)
         except Exception as error:
-            errors.extend(all_of(error))
-            found = None
+            why = all_of(error)
+            goes = lowest_going is not None and ground_goes(graph, node.name, lowest_going)
+            found = _unseen(node, ready, graph.place, why) if goes else None
+            errors.extend(() if goes else why)
         looks[node.name].set_result(found)
 
     async with asyncio.TaskGroup() as group:
@@ -132,16 +142,31 @@ async def observe(graph: Graph, world: World) -> dict[str, Look]:
 
 async def look_at(node: Node, upstream: dict[str, Look], world: World, place: Place) -> Look:
     """Make the component with its inputs and observe it, or assume an empty place."""
-    inputs = {
-        attribute: upstream[n].component.outputs(upstream[n].seen) if n else None
-        for attribute, n in node.needs.items()
-    }
-    component = node.component(node.name, node.spec, inputs, place)
+    component = _made(node, upstream, place)
     missing = tuple(sorted(n for n, look in upstream.items() if not look.exists))
     if missing:
         return Look(node, component, component.nothing(), missing, exists=False)
     seen = await component.observe(world)
     return Look(node, component, seen, (), component.exists(seen))
+
+
+def _made(node: Node, upstream: dict[str, Look], place: Place) -> Component:
+    inputs = {
+        attribute: upstream[n].component.outputs(upstream[n].seen) if n else None
+        for attribute, n in node.needs.items()
+    }
+    return node.component(node.name, node.spec, inputs, place)
+
+
+def _unseen(node: Node, upstream: dict[str, Look], place: Place, why: Iterable[DiscoError]) -> Look:
+    component = _made(node, upstream, place)
+    return Look(node, component, component.nothing(), (), exists=False, unseen=tuple(why))
+
+
+def ground_goes(graph: Graph, name: str, lowest_layer: int) -> bool:
+    """Whether removing everything down to a layer destroys what this component stands on."""
+    under = (graph.nodes[n].component for n in graph.all_upstream(name))
+    return any(c.is_ground and c.layer >= lowest_layer for c in under)
 
 
 def ordered(name: str, steps: Iterable[Step]) -> tuple[Step, ...]:
@@ -207,16 +232,23 @@ def make_removal(stack: str, graph: Graph, looks: dict[str, Look], lowest_layer:
     for name in reversed(graph.order):
         look = looks[name]
         layer = look.node.component.layer
-        gone = bool(look.assumed_after) or layer < lowest_layer
-        under = (graph.nodes[n].component for n in graph.all_upstream(name))
-        ground_goes = any(c.is_ground and c.layer >= lowest_layer for c in under)
+        gone = bool(look.assumed_after or look.unseen) or layer < lowest_layer
+        with_ground = ground_goes(graph, name, lowest_layer)
         parts.append(
             Part(
                 name,
                 layer,
-                () if gone else ordered(name, look.component.removal(look.seen, ground_goes)),
+                () if gone else ordered(name, look.component.removal(look.seen, with_ground)),
                 tuple(downstream[name]),
-                loses=() if gone else tuple(look.component.loses(look.seen)),
+                loses=_unknown(look) if gone else tuple(look.component.loses(look.seen)),
             )
         )
     return Plan(stack, tuple(parts), removal=True)
+
+
+def _unknown(look: Look) -> tuple[str, ...]:
+    """What is lost of a component that could not be looked at."""
+    return tuple(
+        f"whatever {look.node.name} holds; it could not be looked at: {error.what}"
+        for error in look.unseen
+    )

@@ -93,6 +93,30 @@ def raising(error: Exception) -> None:
     raise error
 
 
+def test_the_way_out_goes_on_past_what_is_broken_on_ground_that_goes_too(tmp_path: Path) -> None:
+    ground = component("ground", [step("g")], removal=[step("rg")], ground=True)
+    broken = component(
+        "broken",
+        needs={"x": outputs_of(ground)},
+        removal=[step("rb")],
+        layer=Layer.CLUSTER,
+        observed=lambda: raising(DiscoError("broken is ill")),
+    )
+    top = component("top", needs={"x": outputs_of(broken)}, removal=[step("rt")], layer=Layer.AKASH)
+    fakes = Fakes(graph_of([ground, broken, top]), tmp_path)
+    fakes.done.names += ["g"]
+
+    def way_out(lowest: Layer) -> planning.Plan:
+        looks = in_virtual_time(planning.observe(fakes.graph, fakes.world, lowest))
+        return planning.make_removal("fake", fakes.graph, looks, lowest)
+
+    whole = way_out(Layer.SERVERS)
+    assert [name for name, _ in whole.steps] == ["ground/rg"]
+    assert whole.loses == ("whatever broken holds; it could not be looked at: broken is ill",)
+    with pytest.raises(Several):  # its ground stays, so it would stay half-removed
+        way_out(Layer.CLUSTER)
+
+
 def test_every_error_of_looking_is_told_at_once(tmp_path: Path) -> None:
     made = [
         component("a", observed=lambda: raising(DiscoError("a is ill"))),
