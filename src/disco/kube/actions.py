@@ -138,9 +138,10 @@ class Uninstall(Action):
 
 @dataclass(frozen=True)
 class AwaitRollout(Action):
-    """Until a workload has all its pods ready and up to date.
+    """Until a workload has its pods ready and up to date.
 
     workload: `deployments/NS/NAME`, `statefulsets/…` or `daemonsets/…`.
+    enough: as many pods do; 0 for all.
     """
 
     kind: ClassVar[str] = "await-rollout"
@@ -148,6 +149,7 @@ class AwaitRollout(Action):
     cluster: Cluster
     workload: str
     within_s: float = 120.0
+    enough: int = 0
 
     @property
     def touches(self) -> str:

@@ -152,7 +152,7 @@ class KubeExecutors:
             found = await self._kube.find(action.cluster, path)
             if found and kind == "statefulsets":
                 await self._unblock(action, found, report)
-            return behind(found) if found else "it is not there"
+            return behind(found, action.enough) if found else "it is not there"
 
         await self._kube.until(
             action.cluster,

@@ -154,7 +154,7 @@ class Kube:
                 kind, namespace, name = action.workload.split("/")
                 path = f"/apis/apps/v1/namespaces/{namespace}/{kind}/{name}"
                 workload = await self.find(cluster, path)
-                return bool(workload) and not behind(workload or {})
+                return bool(workload) and not behind(workload or {}, action.enough)
             case AwaitNodes():
                 nodes = (await self.get(cluster, "/api/v1/nodes"))["items"]
                 ready = {n["metadata"]["name"] for n in nodes if is_ready(n)}

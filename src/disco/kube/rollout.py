@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 
-def behind(workload: dict[str, Any]) -> str:
-    """What is still missing, in a few words; empty when nothing is."""
+def behind(workload: dict[str, Any], enough: int = 0) -> str:
+    """What is still missing, in a few words; empty when nothing is.
+
+    enough: as many pods do; 0 for all.
+    """
     status, meta = workload.get("status", {}), workload["metadata"]
     if status.get("observedGeneration", 0) < meta.get("generation", 0):
         return "the controller has not seen the change yet"
-    wanted = _wanted(workload)
+    wanted = min(_wanted(workload), enough or sys.maxsize)
     if workload["kind"] == "DaemonSet" and wanted == 0:
         return "no node takes it yet"
     updated = status.get("updatedNumberScheduled", status.get("updatedReplicas", 0))

@@ -47,6 +47,19 @@ def test_a_statefulset_has_come_as_far_as_its_status_says(
     assert bool(behind(workload)) == bool(missing)
 
 
+def test_a_deployment_may_be_waited_for_until_enough_of_it_is_there() -> None:
+    one = {
+        "kind": "Deployment",
+        "metadata": {"generation": 1},
+        "spec": {"replicas": 2},
+        "status": {"observedGeneration": 1, "updatedReplicas": 2, "readyReplicas": 1},
+    }
+    assert behind(one) == "1 of 2 pods are ready"
+    assert behind(one, enough=1) == ""
+    one["status"] = {"observedGeneration": 1, "updatedReplicas": 1}
+    assert behind(one, enough=1) == "0 of 1 pods are ready"
+
+
 def test_a_daemonset_that_no_node_takes_is_not_there_yet() -> None:
     empty = {"kind": "DaemonSet", "metadata": {}, "status": {"desiredNumberScheduled": 0}}
     assert behind(empty) == "no node takes it yet"

@@ -39,6 +39,12 @@ SECRETS = (
 )
 FILES = "/etc/disco/kubeadm"
 CRI = f"unix://{CONTAINERD_SOCKET}"
+# With its default of 20 requests a second it needs five seconds to start its controllers.
+CONTROLLER_MANAGER = {
+    "bind-address": "0.0.0.0",
+    "kube-api-qps": "100",
+    "kube-api-burst": "200",
+}
 ADMIN = "/etc/kubernetes/admin.conf"
 
 
@@ -56,6 +62,10 @@ def node_registration(host: Host, facts: Facts) -> dict[str, Any]:
         "ignorePreflightErrors": ignored(facts),
         "kubeletExtraArgs": [{"name": "node-ip", "value": host.address}],
     }
+
+
+def _arguments(**values: str) -> list[dict[str, str]]:
+    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 def kubelet_configuration(facts: Facts) -> dict[str, Any]:
@@ -94,12 +104,10 @@ def init_configuration(host: Host, facts: Facts, version: str, pods: str, servic
             "imageRepository": "localhost",
             "controlPlaneEndpoint": f"{API_NAME}:{API_PORT}",
             "apiServer": {"certSANs": [host.address, API_NAME]},
-            "controllerManager": {"extraArgs": [{"name": "bind-address", "value": "0.0.0.0"}]},
-            "scheduler": {"extraArgs": [{"name": "bind-address", "value": "0.0.0.0"}]},
+            "controllerManager": {"extraArgs": _arguments(**CONTROLLER_MANAGER)},
+            "scheduler": {"extraArgs": _arguments(**{"bind-address": "0.0.0.0"})},
             "etcd": {
-                "local": {
-                    "extraArgs": [{"name": "listen-metrics-urls", "value": "http://0.0.0.0:2381"}]
-                }
+                "local": {"extraArgs": _arguments(**{"listen-metrics-urls": "http://0.0.0.0:2381"})}
             },
             "networking": {"podSubnet": pods, "serviceSubnet": services},
         },

@@ -202,7 +202,7 @@ class Kubernetes(Component):
             "nodes are Ready and DNS answers",
             (
                 AwaitNodes(self.cluster, nodes),
-                AwaitRollout(self.cluster, "deployments/kube-system/coredns"),
+                AwaitRollout(self.cluster, "deployments/kube-system/coredns", enough=1),
             ),
             (*api, *joined, "network", *network_images),
             8,
