@@ -100,7 +100,7 @@ $(1)-plan: setup
 $(1)-apply: setup
 	$(DISCO) apply --yes --layer $(1) -f $(STACK)
 $(1)-check: setup
-	$(DISCO) check --layer $(1) -f $(STACK)
+	$(DISCO) check --wait 60 --layer $(1) -f $(STACK)
 $(1)-destroy: setup
 	$(DISCO) down --yes --layer $(1) -f $(STACK)
 endef

@@ -36,6 +36,21 @@ def test_three_nodes_are_ready_and_carry_one_validator_each(three: LabStack) -> 
     assert sorted(places(three).values()) == ["h1", "h2", "h3"]
 
 
+def test_a_full_node_follows_and_clients_are_sent_to_it(three: LabStack) -> None:
+    assert synced(three, "node-0", "validator-0")
+    rpc = json.loads(kubectl(three, "-n", "akash", "get", "endpoints", "rpc", "-o", "json"))
+    behind_rpc = {a["targetRef"]["name"] for s in rpc["subsets"] for a in s["addresses"]}
+    assert behind_rpc == {"node-0"}
+
+
+def test_a_vault_pod_is_on_each_node_and_all_are_voters(three: LabStack) -> None:
+    pods = json.loads(kubectl(three, "-n", "vault", "get", "pods", "-o", "json"))["items"]
+    vaults = {p["metadata"]["name"]: p["spec"]["nodeName"] for p in pods}
+    where = [node for name, node in vaults.items() if name.startswith("openbao-")]
+    assert sorted(where) == ["h1", "h2", "h3"]
+    three.must("check", "--only", "vault", within_s=120)
+
+
 def test_a_killed_host_stops_no_blocks_and_its_validator_catches_up(three: LabStack) -> None:
     where = places(three)
     # The first validator has two thirds of the stake: the chain needs it, and the API its host.
@@ -50,7 +65,7 @@ def test_a_killed_host_stops_no_blocks_and_its_validator_catches_up(three: LabSt
     until("the validator is ready again", lambda: ready_validators(three) == 3, 240)
     caught_up = until("it has caught up", lambda: synced(three, victim, witness), 120)
     assert caught_up
-    three.must("check", "--only", "chain", within_s=120)
+    three.must("check", "--only", "chain,vault", within_s=120)
 
 
 def test_a_second_apply_changes_nothing(three: LabStack) -> None:

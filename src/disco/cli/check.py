@@ -15,13 +15,17 @@ from disco.engine.errors import Exit, WrongUse
 
 
 async def check(
-    file: Path, only: str, as_json: bool, junit: Path | None, parallel: int, layer: str | None
+    file: Path,
+    only: str,
+    as_json: bool,
+    junit: Path | None,
+    parallel: int,
+    layer: str | None,
+    settles_within_s: float,
 ) -> int:
     """Ask, print, and say by the exit code whether something is red."""
     async with open_stack(file) as session:
-        chosen = await _chosen(session, only, layer)
-        with speak.doing(f"asking {human.count(len(chosen), 'question')}"):
-            answers = await ask_all(chosen, parallel)
+        answers = await ask_until_green(session, settles_within_s, only, layer, parallel)
         if as_json:
             speak.data_json(report.data(answers))
         else:
@@ -31,20 +35,26 @@ async def check(
         return exit_code(answers)
 
 
-async def ask_until_green(session: Session, within_s: float = 60.0) -> list[Asked]:
+async def ask_until_green(
+    session: Session,
+    within_s: float = 60.0,
+    only: str = "",
+    layer: str | None = None,
+    parallel: int = 8,
+) -> list[Asked]:
     """Right after things were started: what is red is asked again until it has settled."""
     loop = asyncio.get_running_loop()
     ends = loop.time() + within_s
-    chosen = await _chosen(session, "", None)
+    chosen = await _chosen(session, only, layer)
     found: dict[str, Asked] = {}
     while True:
         left = [c for c in chosen if c.id not in found or not found[c.id].answer.ok]
         with speak.doing(f"asking {human.count(len(left), 'question')}"):
-            found |= {a.check.id: a for a in await ask_all(left, parallel=8)}
+            found |= {a.check.id: a for a in await ask_all(left, parallel)}
         if all(a.answer.ok for a in found.values()) or loop.time() > ends:
             return list(found.values())
         await asyncio.sleep(1)
-        chosen = await _chosen(session, "", None)  # what a question has seen is seen anew
+        chosen = await _chosen(session, only, layer)  # what a question has seen is seen anew
 
 
 async def _chosen(session: Session, only: str, layer: str | None) -> list[Check]:

@@ -165,11 +165,14 @@ def check(
     junit: Annotated[Path | None, Parameter(help="Write JUnit XML there.")] = None,
     parallel: Annotated[int, Parameter(help="Checks that run at the same time.")] = 8,
     layer: LayerName = None,
+    wait: Annotated[
+        float, Parameter(help="Seconds that it may take to settle: what is red is asked again.")
+    ] = 0,
 ) -> int:
     """Ask whether it really works; each red answer has a fix."""
     from disco.cli import check as module
 
-    return run(module.check(file, only, json, junit, parallel, layer))
+    return run(module.check(file, only, json, junit, parallel, layer, wait))
 
 
 @app.command(group=LOOK, sort_key=11)

@@ -251,7 +251,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
     server = HTTPServer(("127.0.0.1", 0), Status)
     subject.url = f"http://127.0.0.1:{server.server_port}/status"
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield subject
     server.shutdown()

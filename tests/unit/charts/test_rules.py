@@ -326,7 +326,7 @@ def history(times: dict[Case, int]) -> Iterator[str]:
             """Silent."""
 
     server = HTTPServer(("127.0.0.1", 0), Target)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield f"127.0.0.1:{server.server_port}"
     server.shutdown()

@@ -168,6 +168,12 @@ def test_a_young_pod_may_be_pending_or_unready() -> None:
     assert stuck(pod(conditions=[since]), NOW) == "not ready for 6 min"
 
 
+def test_a_pod_on_its_way_out_is_well_however_its_program_ended() -> None:
+    going = pod("Failed")
+    going["metadata"]["deletionTimestamp"] = (NOW - timedelta(seconds=5)).isoformat()
+    assert stuck(going, NOW) == ""
+
+
 def test_a_pod_that_does_not_go_away_is_stuck() -> None:
     going = pod()
     going["metadata"]["deletionTimestamp"] = at(timedelta(minutes=6))

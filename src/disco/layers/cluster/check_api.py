@@ -12,6 +12,7 @@ from disco.checks.releases import release_check
 from disco.checks.shared import Once
 from disco.engine.check import Answer, Check
 from disco.engine.component import World
+from disco.engine.errors import DiscoError
 from disco.hosts.actions import CTR
 from disco.kube.access import Cluster
 from disco.kube.errors import translated
@@ -27,6 +28,7 @@ PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailabl
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 FIGURES_WITHIN_S = 20.0  # metrics-server's first ones take that long
+PROBED_WITHIN_S = 15.0  # so often the kubelet asks the control plane's pods, more or less
 Json = dict[str, Any]
 
 
@@ -45,7 +47,8 @@ def api_checks(component: Kubernetes, world: World) -> Iterator[Check]:
         return versions((await nodes())["items"], server, f"v{component.spec.version}")
 
     async def ask_control_plane() -> Answer:
-        return control_plane((await pods())["items"], [component.control_plane.name])
+        found = await kube.get(cluster, "/api/v1/namespaces/kube-system/pods")
+        return control_plane(found["items"], [component.control_plane.name])
 
     async def ask_classes() -> Answer:
         path = "/apis/storage.k8s.io/v1/storageclasses"
@@ -55,7 +58,10 @@ def api_checks(component: Kubernetes, world: World) -> Iterator[Check]:
         return workloads((await pods())["items"], datetime.now(UTC))
 
     async def ask_figures() -> Answer:
-        found = await kube.get(cluster, "/apis/metrics.k8s.io/v1beta1/nodes")
+        try:
+            found = await kube.get(cluster, "/apis/metrics.k8s.io/v1beta1/nodes")
+        except DiscoError as error:  # 503 until metrics-server is ready
+            return Answer(False, f"{error.what}: {error.why}")
         return figures(found["items"], [n["metadata"]["name"] for n in (await nodes())["items"]])
 
     yield Check(
@@ -83,7 +89,7 @@ def api_checks(component: Kubernetes, world: World) -> Iterator[Check]:
         "Does every part of the control plane run?",
         "see that /etc/kubernetes/manifests has a file for each part; journalctl -u kubelet; "
         "kubectl -n kube-system describe pod NAME",
-        ask_control_plane,
+        lambda: until_green(ask_control_plane, PROBED_WITHIN_S, 1.0),
     )
     yield Check(
         "cluster/default-class",

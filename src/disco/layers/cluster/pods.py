@@ -19,13 +19,13 @@ def stuck(pod: Json, now: datetime) -> str:
     meta, status = pod["metadata"], pod.get("status", {})
     age = now - _time(meta["creationTimestamp"])
     phase = status.get("phase", "Unknown")
+    if going := meta.get("deletionTimestamp"):  # its programs end, whatever with
+        return "is going away and does not" if now - _time(going) > GOING else ""
     for reason in waiting(pod):
         if reason.endswith(HOPELESS):
             return reason
-    if not meta.get("deletionTimestamp") and (crash := _crashing(pod, now)):
+    if crash := _crashing(pod, now):
         return crash
-    if meta.get("deletionTimestamp") and now - _time(meta["deletionTimestamp"]) > GOING:
-        return "is going away and does not"
     if phase == "Failed":
         return f"failed ({status.get('reason', 'its program ended')})"
     if phase == "Pending" and age > PENDING:
