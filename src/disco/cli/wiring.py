@@ -13,7 +13,7 @@ from typing import Any
 from disco.artifacts import Artifacts, Lock, Obtainer
 from disco.artifacts.actions import Obtain
 from disco.chains.genesis import MakeGenesis, make_genesis
-from disco.cli.opened import opened
+from disco.cli.opened import opened, veiled
 from disco.engine.component import Component, World
 from disco.engine.errors import DiscoError, NotThere
 from disco.engine.gate import Executor, Gate
@@ -54,7 +54,7 @@ class Session:
 
     @property
     def journal(self) -> Journal:
-        return Journal(self.place.journal)
+        return Journal(self.place.journal, veiled)
 
     def lookup(self, ref: SecretRef) -> str:
         return _lookup(self.store, ref)

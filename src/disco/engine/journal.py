@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,18 @@ class Unfinished:
 
 
 class Journal:
-    """Append-only record of runs. `write` returns when the line is on the disk."""
+    """Append-only record of runs. `write` returns when the line is on the disk.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    veil: takes secrets out of what a program said when it failed.
+    """
+
+    def __init__(self, path: Path, veil: Callable[[str], str] = str) -> None:
+        self._path, self._veil = path, veil
 
     def write(self, event: str, **fields: Any) -> None:
         """Raises DiscoError when the disk did not take all of it."""
+        if "error" in fields:
+            fields["error"] = self._veil(fields["error"])
         line = json.dumps({"at": round(time.time(), 3), "event": event, **fields}, sort_keys=True)
         try:
             self._append(line.encode() + b"\n")

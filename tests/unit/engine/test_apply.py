@@ -12,7 +12,7 @@ from fake_components import Fakes, Touch, component, graph_of, outputs_of, step
 from disco.engine import plan as planning
 from disco.engine.apply import Ended
 from disco.engine.component import Component, Layer, Step
-from disco.engine.errors import DiscoError, Several, WrongUse
+from disco.engine.errors import DiscoError, Retry, Several, WrongUse
 from disco.engine.events import (
     Planned,
     RunEnded,
@@ -270,6 +270,23 @@ def test_less_than_was_reviewed_is_carried_out(tmp_path: Path) -> None:
 
     assert in_virtual_time(fakes.apply()).ended is Ended.DONE
     assert sorted(fakes.done.names) == ["g", "o", "u"]
+
+
+def test_looking_again_is_tried_again_when_that_can_help(tmp_path: Path) -> None:
+    ground = component("ground", [step("g")])
+    asked = 0
+
+    def observed() -> None:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise DiscoError("no answer in time", retry=Retry.LIKELY)
+
+    top = component("top", [step("t")], {"x": outputs_of(ground)}, observed=observed)
+    fakes = stack(tmp_path, ground, top)
+
+    assert in_virtual_time(fakes.apply()).ended is Ended.DONE
+    assert asked == 3 and fakes.done.names == ["g", "t"]
 
 
 def test_a_component_that_can_not_be_looked_at_again_fails_alone(tmp_path: Path) -> None:

@@ -37,6 +37,12 @@ def test_records_come_back_in_order_with_their_fields(journal: Journal) -> None:
     assert found[4]["error"] == "line one\nline two\r\n\u2028"
 
 
+def test_what_a_failed_program_said_is_kept_without_secrets(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j", veil=lambda text: text.replace("s3cret", "•••"))
+    journal.write("failed", **NOTE, error="login with s3cret refused")
+    assert [r["error"] for r in journal.read()] == ["login with ••• refused"]
+
+
 def test_a_journal_that_is_not_there_is_empty(journal: Journal) -> None:
     assert list(journal.read()) == []
     assert journal.unfinished() == []
