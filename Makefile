@@ -54,7 +54,7 @@ up: setup ## From nothing to a running network
 	$(DISCO) up --yes -f $(STACK)
 
 down: setup ## Destroy what `make up` made
-	$(DISCO) down --yes -f $(STACK)
+	$(DISCO) down --yes --allow-destroy -f $(STACK)
 
 test: setup sshd lint types imports ## Everything: unit, crash, and the lab with real hosts
 	$(VENV)/bin/pytest -n 2 --dist worksteal tests/unit tests/crash
@@ -102,6 +102,6 @@ $(1)-apply: setup
 $(1)-check: setup
 	$(DISCO) check --wait 60 --layer $(1) -f $(STACK)
 $(1)-destroy: setup
-	$(DISCO) down --yes --layer $(1) -f $(STACK)
+	$(DISCO) down --yes --allow-destroy --layer $(1) -f $(STACK)
 endef
 $(foreach l,$(LAYERS),$(eval $(call layer,$(l))))

@@ -98,7 +98,7 @@ def _up(file: Path, then: Any, verb: str = "up") -> float:
         then(file)
         return took
     finally:
-        _run("down", "--yes", "-f", str(file))
+        _run("down", "--yes", "--allow-destroy", "-f", str(file))
 
 
 def _run(*words: str) -> str:

@@ -79,7 +79,7 @@ class LabStack:
         return records
 
     def down(self) -> None:
-        self.must("down", "--yes", within_s=DOWN_S)
+        self.must("down", "--yes", "--allow-destroy", within_s=DOWN_S)
         assert leftovers(self.place.id) == []
 
 

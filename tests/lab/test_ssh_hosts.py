@@ -184,7 +184,7 @@ def test_a_cluster_stands_on_them_by_sudo_too_and_leaves_them_as_it_found_them(b
         assert sorted(nodes) == ["node/h1", "node/h2"]
         assert "Nothing to do" in stack.disco("apply", "--yes").stderr
     finally:
-        stack.must("down", "--yes", within_s=300)
+        stack.must("down", "--yes", "--allow-destroy", within_s=300)
     after = {h: bare.on(h, LEFT) for h in bare.addresses}
     for host, was in before.items():
         changed = list(unified_diff(was.splitlines(), after[host].splitlines(), host, "after"))

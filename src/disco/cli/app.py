@@ -23,6 +23,11 @@ def flag(*names: str, help: str) -> Parameter:
 
 Json = Annotated[bool, flag("--json", help="Print data instead of text.")]
 Yes = Annotated[bool, flag("--yes", "-y", help="Agree beforehand.")]
+AllowDestroy = Annotated[
+    bool,
+    flag("--allow-destroy", help="What the plan destroys may be lost."),
+]
+Form = Annotated[Literal["text", "markdown", "html"], Parameter(help="How the plan is drawn.")]
 LayerName = Annotated[
     Literal["servers", "cluster", "platform", "akash"] | None,
     Parameter(help="Only this layer; of `down`, this one and those above it."),

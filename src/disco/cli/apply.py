@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from disco.checks import report
-from disco.cli import render, speak
+from disco.cli import planned, saved, speak
+from disco.cli.app import of
 from disco.cli.changing import Told, agree, change, missing_rights
 from disco.cli.check import ask_until_green, exit_code
 from disco.cli.check import show as show_answers
@@ -15,25 +17,50 @@ from disco.cli.status import look
 from disco.cli.status import show as show_status
 from disco.cli.wiring import Session, open_stack
 from disco.engine import plan as planning
+from disco.engine import saved as saving
 from disco.engine.component import Layer
 from disco.engine.errors import Exit
 from disco.engine.graph import Graph
 from disco.engine.plan import Look, Plan
 
 
-async def plan(file: Path, as_json: bool, commands: bool, layer: str | None) -> int:
+@dataclass(frozen=True)
+class Agreed:
+    """What a person said beforehand of a run. parallel: steps at the same time."""
+
+    yes: bool = False
+    allow_destroy: bool = False
+    as_json: bool = False
+    parallel: int = 16
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How a plan is shown. form: one of planned.FORMS, or json. out: the file that keeps it."""
+
+    form: str = "text"
+    commands: bool = False
+    out: Path | None = None
+
+
+async def plan(file: Path, how: Shown, layer: str | None, destroy: bool) -> int:
     """Show what would change. Changes nothing."""
     async with open_stack(file) as session:
         _tell_unfinished(session)
         if missing := missing_rights(session):
             speak.talk(f"{missing}; without it nothing of them can be seen", "yellow")
+        lowest = _lowest(layer) if destroy else None
         with speak.doing("looking at what is there"):
-            looks = await planning.observe(session.graph, session.world)
-        found = _maker(layer)(session.loaded.name, session.graph, looks)
-    if as_json:
+            looks = await planning.observe(session.graph, session.world, lowest)
+        applied = session.journal.applied()
+        found = _maker(layer, destroy)(session.loaded.name, session.graph, looks, applied)
+    if how.form == "json":
         speak.data_json(found.data())
     else:
-        speak.data(render.plan_text(found, commands))
+        speak.data(planned.drawn(found, how.form, how.commands))
+    if how.out:
+        saved.write(found, layer, how.out)
+        speak.talk(f"kept in {how.out}; carry it out: disco apply {how.out}{of(file)}")
     return int(Exit.DONE)
 
 
@@ -42,50 +69,74 @@ def _tell_unfinished(session: Session) -> None:
         speak.talk(f"An earlier run ended inside: {left.step}: {left.action}", "yellow")
 
 
-async def apply(file: Path, yes: bool, as_json: bool, parallel: int, layer: str | None) -> int:
+async def apply(file: Path, how: Agreed, layer: str | None) -> int:
     """Carry out what is missing."""
-    confirm = agree(yes, "Carry this out?")
-    with _telling(as_json) as told:
-        return await change(file, "apply", _maker(layer), confirm, parallel, told=told)
+    confirm = agree(how.yes, "Carry this out?", how.allow_destroy)
+    with _telling(how.as_json) as told:
+        return await change(file, "apply", _maker(layer), confirm, how.parallel, told=told)
 
 
-def _maker(layer: str | None) -> Callable[[str, Graph, dict[str, Look]], Plan]:
-    """How a plan is made: of everything, or of one layer."""
+async def apply_saved(file: Path, path: Path, signers: Path | None, how: Agreed) -> int:
+    """Carry out a plan that was kept: exactly that, or nothing. It was agreed to by its review."""
+    kept = saved.read(path)
+    if signers:
+        speak.talk(f"signed by {saved.verify(path, signers)}", "green")
+    make_now = _maker(kept.layer, kept.plan.removal)
 
-    def make(stack: str, graph: Graph, looks: dict[str, Look]) -> Plan:
-        found = planning.make(stack, graph, looks)
+    def make(stack: str, graph: Graph, looks: dict[str, Look], applied: Mapping[str, str]) -> Plan:
+        found = make_now(stack, graph, looks, applied)
+        saving.must_be(kept, found, str(path))
+        return found
+
+    confirm = agree(True, "", how.allow_destroy)
+    lowest = _lowest(kept.layer) if kept.plan.removal else None
+    what = f"apply {path.name}"
+    with _telling(how.as_json) as told:
+        return await change(file, what, make, confirm, how.parallel, lowest_going=lowest, told=told)
+
+
+def _lowest(layer: str | None) -> Layer:
+    """The layer down to which a removal goes."""
+    return Layer[layer.upper()] if layer else Layer.SERVERS
+
+
+def _maker(layer: str | None, destroy: bool = False) -> Callable[..., Plan]:
+    """How a plan is made: of everything, or of one layer; or of the way out down to that layer."""
+
+    def make(stack: str, graph: Graph, looks: dict[str, Look], applied: Mapping[str, str]) -> Plan:
+        if destroy:
+            return planning.make_removal(stack, graph, looks, _lowest(layer))
+        found = planning.make(stack, graph, looks, applied)
         return planning.only(found, Layer[layer.upper()]) if layer else found
 
     return make
 
 
-async def up(file: Path, yes: bool, as_json: bool, parallel: int) -> int:
+async def up(file: Path, how: Agreed) -> int:
     """The whole way: plan, apply, check, addresses."""
 
     async def after(session: Session, told: Told) -> int:
         answers = await ask_until_green(session)
         found = await look(session, drift=False)
         told |= {"checks": report.data(answers), "status": found.data()}
-        if not as_json:
+        if not how.as_json:
             show_answers(answers)
             show_status(found, file)
         return exit_code(answers)
 
-    confirm = agree(yes, "Carry this out?")
-    with _telling(as_json) as told:
-        return await change(file, "up", planning.make, confirm, parallel, after, told=told)
+    confirm = agree(how.yes, "Carry this out?", how.allow_destroy)
+    with _telling(how.as_json) as told:
+        return await change(file, "up", planning.make, confirm, how.parallel, after, told=told)
 
 
-async def down(file: Path, yes: bool, as_json: bool, parallel: int, layer: str | None) -> int:
+async def down(file: Path, how: Agreed, layer: str | None) -> int:
     """Destroy what the stack made, in reverse order."""
-    lowest = Layer[layer.upper()] if layer else Layer.SERVERS
-
-    def make(stack: str, graph: Graph, looks: dict[str, Look]) -> Plan:
-        return planning.make_removal(stack, graph, looks, lowest)
-
-    confirm = agree(yes, "Destroy this?")
-    with _telling(as_json) as told:
-        return await change(file, "down", make, confirm, parallel, lowest_going=lowest, told=told)
+    confirm = agree(how.yes, "Destroy this?", how.allow_destroy)
+    make, lowest = _maker(layer, destroy=True), _lowest(layer)
+    with _telling(how.as_json) as told:
+        return await change(
+            file, "down", make, confirm, how.parallel, lowest_going=lowest, told=told
+        )
 
 
 @contextmanager

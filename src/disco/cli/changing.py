@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from disco.cli import human, render, speak
+from disco.cli import human, planned, render, speak
 from disco.cli.app import of
 from disco.cli.progress import shown
 from disco.cli.wiring import Session, new_run, open_stack
@@ -51,7 +51,8 @@ async def change(
         with hold(session.place.lock, what) as held:
             with speak.doing("looking at what is there"):
                 looks = await planning.observe(session.graph, session.world, lowest_going)
-            plan = make(session.loaded.name, session.graph, looks)
+            plan = make(session.loaded.name, session.graph, looks, session.journal.applied())
+            planning.refuse_protected(plan, session.graph)
             told |= {"plan": plan.digest, "steps": len(plan.steps), "outcome": "nothing to do"}
             if plan.empty:
                 speak.talk(render.plan_text(plan))
@@ -149,11 +150,21 @@ def _explain(outcome: Outcome, what: str, file: Path) -> int:
     return int(Exit.FAILED)
 
 
-def agree(yes: bool, question: str) -> Confirm:
-    """Show the plan; go on when the person says yes, or said it beforehand."""
+def agree(yes: bool, question: str, allow_destroy: bool = False) -> Confirm:
+    """Show the plan; go on when the person says yes, or said it beforehand.
+
+    What destroys needs more: to be allowed by a flag of its own, or the stack's name, typed.
+    """
 
     def ask(plan: Plan) -> bool:
         speak.talk(render.plan_text(plan))
+        if planned.lost(plan) and not allow_destroy:
+            if not sys.stdin.isatty():
+                raise WrongUse(
+                    "this destroys what is named first, and there is nobody to ask",
+                    fix="pass --allow-destroy if that may be lost",
+                )
+            return speak.ask(f"Type {plan.stack} to destroy this: ") == plan.stack
         if yes:
             return True
         if not sys.stdin.isatty():

@@ -14,7 +14,9 @@ from disco.cli.app import (
     LOOK,
     STACK,
     WRITE,
+    AllowDestroy,
     File,
+    Form,
     Json,
     LayerName,
     Parallel,
@@ -22,6 +24,7 @@ from disco.cli.app import (
     app,
     flag,
 )
+from disco.engine.errors import WrongUse
 
 CUT_OFF = 130
 
@@ -103,34 +106,107 @@ def plan(
     json: Json = False,
     commands: Annotated[bool, flag(help="Show the plain commands.")] = False,
     layer: LayerName = None,
+    destroy: Annotated[bool, flag("--destroy", help="Plan the way out, as `down` takes it.")] = (
+        False
+    ),
+    out: Annotated[Path | None, Parameter(help="Keep the plan there, for `disco apply`.")] = None,
+    format: Form = "text",
 ) -> int:
     """Show what would change, by layer; changes nothing."""
     from disco.cli import apply as module
 
-    return run(module.plan(file, json, commands, layer))
+    how = module.Shown("json" if json else format, commands, out)
+    return run(module.plan(file, how, layer, destroy))
+
+
+@app.command(group=CHANGE, sort_key=5)
+def show(
+    plan: Path,
+    /,
+    *,
+    commands: Annotated[bool, flag(help="Show the plain commands.")] = False,
+    format: Form = "text",
+) -> int:
+    """Show a plan that was kept in a file.
+
+    Parameters
+    ----------
+    plan
+        A file made by `disco plan --out`.
+    """
+    from disco.cli import saved as module
+
+    return module.show(plan, format, commands)
+
+
+@app.command(group=CHANGE, sort_key=5)
+def sign(
+    plan: Path,
+    /,
+    *,
+    key: Annotated[Path, Parameter(help="Your SSH key; a public one for a key in an agent.")],
+) -> int:
+    """Sign a plan that was kept in a file; the signature stands beside it.
+
+    Parameters
+    ----------
+    plan
+        A file made by `disco plan --out`.
+    """
+    from disco.cli import saved as module
+
+    return module.sign(plan, key)
 
 
 @app.command(group=CHANGE, sort_key=6)
 def apply(
+    plan: Path | None = None,
+    /,
     *,
     file: File = STACK,
     yes: Yes = False,
+    allow_destroy: AllowDestroy = False,
     json: Json = False,
     parallel: Parallel = 16,
     layer: LayerName = None,
+    signers: Annotated[
+        Path | None,
+        Parameter(help="Who may have signed the plan: a file of allowed signers of ssh-keygen."),
+    ] = None,
 ) -> int:
-    """Carry out what is missing; run again after an interruption."""
+    """Carry out what is missing; run again after an interruption.
+
+    Parameters
+    ----------
+    plan
+        A file made by `disco plan --out`: exactly that is carried out, or nothing when what is
+        there has changed since.
+    """
     from disco.cli import apply as module
 
-    return _change(module.apply(file, yes, json, parallel, layer))
+    how = module.Agreed(yes, allow_destroy, json, parallel)
+    if plan is None:
+        if signers:
+            raise WrongUse("--signers is for a plan that was kept", fix="disco apply PLAN")
+        return _change(module.apply(file, how, layer))
+    if layer:
+        raise WrongUse("--layer is part of the plan that was kept", fix="leave it out")
+    return _change(module.apply_saved(file, plan, signers, how))
 
 
 @app.command(group=CHANGE, sort_key=7)
-def up(*, file: File = STACK, yes: Yes = False, json: Json = False, parallel: Parallel = 16) -> int:
+def up(
+    *,
+    file: File = STACK,
+    yes: Yes = False,
+    allow_destroy: AllowDestroy = False,
+    json: Json = False,
+    parallel: Parallel = 16,
+) -> int:
     """Go the whole way: plan, apply, check, addresses."""
     from disco.cli import apply as module
 
-    return _change(module.up(file, yes, json, parallel))
+    return _change(module.up(file, module.Agreed(yes, allow_destroy, json, parallel)))
 
 
 @app.command(group=CHANGE, sort_key=8)
@@ -138,6 +214,7 @@ def down(
     *,
     file: File = STACK,
     yes: Yes = False,
+    allow_destroy: AllowDestroy = False,
     json: Json = False,
     parallel: Parallel = 16,
     layer: LayerName = None,
@@ -145,7 +222,7 @@ def down(
     """Destroy what the stack made; what is lost is named first."""
     from disco.cli import apply as module
 
-    return _change(module.down(file, yes, json, parallel, layer))
+    return _change(module.down(file, module.Agreed(yes, allow_destroy, json, parallel), layer))
 
 
 @app.command(group=LOOK, sort_key=9)

@@ -158,7 +158,8 @@ def action_kinds() -> dict[str, type[Action]]:
     while todo:
         one = todo.pop()
         todo += one.__subclasses__()
-        if hasattr(one, "kind") and one.__module__.startswith("disco."):
+        adapters = hasattr(one, "kind") and one.__module__.startswith("disco.")
+        if adapters and not one.__module__.startswith("disco.engine."):
             found[one.kind] = one
     return found
 

@@ -19,7 +19,8 @@ NOTHING_LEFT = "Nothing to destroy: nothing of this stack is there."
 def plan_text(plan: Plan, commands: bool = False) -> str:
     """The plan by layer; with the plain command behind each action when asked."""
     if plan.empty:
-        return NOTHING_LEFT if plan.removal else NOTHING_TO_DO
+        left = [f"! {part.name}: {note}" for part in plan.parts for note in part.notes]
+        return "\n".join([*left, NOTHING_LEFT if plan.removal else NOTHING_TO_DO])
     lines: list[str] = []
     if plan.loses:
         lines += ["This destroys, for good:", *(f"  - {x}" for x in plan.loses), ""]

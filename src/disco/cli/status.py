@@ -82,8 +82,10 @@ async def _drift(session: Session, up: set[str], errors: list[str]) -> dict[str,
     except Several as error:
         errors += _told("drift is not known", error)
         return {}
-    parts = planning.make(session.loaded.name, session.graph, looks).parts
-    return {p.name: [s.title for s in p.steps] for p in parts if p.name in up and p.steps}
+    applied = session.journal.applied()
+    parts = planning.make(session.loaded.name, session.graph, looks, applied).parts
+    told = {p.name: [*(s.title for s in p.steps), *p.notes] for p in parts if p.name in up}
+    return {name: lines for name, lines in told.items() if lines}
 
 
 def show(found: Found, file: Path) -> None:

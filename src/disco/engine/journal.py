@@ -80,6 +80,21 @@ class Journal:
             if isinstance(record, dict) and "event" in record:
                 yield record
 
+    def applied(self) -> dict[str, str]:
+        """What was last done to each thing: identity of the action -> the beginning of its digest.
+
+        What is no longer so although this has not changed was changed by somebody else.
+        """
+        meant: dict[str, str] = {}
+        found: dict[str, str] = {}
+        for r in self.read():
+            action = r.get("action", "")
+            if r["event"] == "intent":
+                meant[action] = r.get("digest", "")
+            elif r["event"] == "done" and action in meant:
+                found[action] = meant[action]
+        return found
+
     def unfinished(self) -> list[Unfinished]:
         """Intents of the last run that have no outcome."""
         begun: dict[tuple[str, str], Unfinished] = {}

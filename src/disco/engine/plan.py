@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -186,22 +186,40 @@ def _unordered(name: str, why: str) -> DiscoError:
     return DiscoError(f"{name}'s steps can't be ordered", why=why, fix="mend the component")
 
 
-def make(stack: str, graph: Graph, looks: dict[str, Look]) -> Plan:
-    """The steps that lead from what was seen to what is declared. Pure."""
+def make(
+    stack: str, graph: Graph, looks: dict[str, Look], applied: Mapping[str, str] | None = None
+) -> Plan:
+    """The steps that lead from what was seen to what is declared. Pure.
+
+    applied: what was last done to each thing, as `Journal.applied` tells. By it changes that people
+    made by hand are told from what is declared anew.
+    """
     parts = []
     for name in graph.order:
         look = looks[name]
+        steps = ordered(name, look.component.steps(look.seen))
+        notes = tuple(look.component.notes(look.seen))
+        if getattr(look.node.spec, "on_drift", "mend") == "report":
+            left = [s for s in steps if is_drift(s, applied or {})]
+            steps = tuple(s for s in steps if s not in left)
+            notes += tuple(f"changed by hand and left so (on_drift): {s.title}" for s in left)
         parts.append(
             Part(
                 name,
                 look.node.component.layer,
-                ordered(name, look.component.steps(look.seen)),
+                steps,
                 look.node.upstream,
                 look.assumed_after,
-                notes=tuple(look.component.notes(look.seen)),
+                notes=notes,
             )
         )
     return Plan(stack, tuple(parts))
+
+
+def is_drift(step: Step, applied: Mapping[str, str]) -> bool:
+    """Whether all that a step does was done before just so, and is no longer so."""
+    changing = [a for a in step.actions if not a.waits]
+    return all(applied.get(a.identity) == a.digest[:16] for a in changing)
 
 
 def only(plan: Plan, layer: int) -> Plan:
@@ -244,6 +262,22 @@ def make_removal(stack: str, graph: Graph, looks: dict[str, Look], lowest_layer:
             )
         )
     return Plan(stack, tuple(parts), removal=True)
+
+
+def refuse_protected(plan: Plan, graph: Graph) -> None:
+    """Raises WrongUse when something is destroyed that the stack file protects."""
+    protected = [
+        part.name
+        for part in plan.parts
+        if getattr(graph.nodes[part.name].spec, "prevent_destroy", False)
+        and (part.loses or any(a.destroys for s in part.steps for a in s.actions))
+    ]
+    if protected:
+        raise WrongUse(
+            f"{', '.join(protected)} must not be destroyed",
+            why="prevent_destroy is set in the stack file",
+            fix="set it to false there if what they hold may be lost",
+        )
 
 
 def _unknown(look: Look) -> tuple[str, ...]:

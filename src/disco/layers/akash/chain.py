@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pydantic
 
@@ -53,6 +53,10 @@ class ChainSpec(Model):
     """When the chain begins; part of the genesis."""
     storage: str = var("2Gi", pattern=r"^\d+(Mi|Gi|Ti)$", unit="bytes")
     """The size of each node's volume."""
+    prevent_destroy: bool = False
+    """Whether what would destroy its data is refused until this is false again."""
+    on_drift: Literal["mend", "report"] = "mend"
+    """What is done about changes that people made by hand: mended, or only reported."""
 
     @pydantic.model_validator(mode="after")
     def _one_stake_each(self) -> ChainSpec:

@@ -45,6 +45,10 @@ class KubernetesSpec(Model):
     where all nodes share one network segment."""
     metrics_server: bool = var(True)
     """Whether `kubectl top` and autoscalers get figures."""
+    prevent_destroy: bool = False
+    """Whether what would destroy its data is refused until this is false again."""
+    on_drift: Literal["mend", "report"] = "mend"
+    """What is done about changes that people made by hand: mended, or only reported."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, Outputs, StatusLine, Step, World, pending
@@ -33,6 +33,10 @@ class PrometheusSpec(Model):
     """How much of them is kept at most; about a fifth below `storage`."""
     storage: str = var("5Gi", pattern=r"^\d+(Mi|Gi|Ti)$", unit="bytes")
     """The size of its volume."""
+    prevent_destroy: bool = False
+    """Whether what would destroy its data is refused until this is false again."""
+    on_drift: Literal["mend", "report"] = "mend"
+    """What is done about changes that people made by hand: mended, or only reported."""
 
 
 class PrometheusOutputs(Outputs):

@@ -43,6 +43,10 @@ class VaultSpec(Model):
     """Pods that hold the data; 3 survive the loss of one, 5 of two."""
     storage: str = var("1Gi", pattern=r"^\d+(Mi|Gi|Ti)$", unit="bytes")
     """The size of each pod's volume."""
+    prevent_destroy: bool = False
+    """Whether what would destroy its data is refused until this is false again."""
+    on_drift: Literal["mend", "report"] = "mend"
+    """What is done about changes that people made by hand: mended, or only reported."""
 
 
 class VaultOutputs(Outputs):

@@ -52,6 +52,8 @@ class LocalServersSpec(Model):
     """Memory of each; not limited when it is not set."""
     cpus: float | None = var(None, gt=0)
     """Cores of each; not limited when it is not set."""
+    prevent_destroy: bool = False
+    """Whether what would destroy its data is refused until this is false again."""
 
     @pydantic.field_validator("network")
     @classmethod
