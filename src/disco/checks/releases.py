@@ -39,8 +39,8 @@ def release_check(prefix: str, component: Component, world: World) -> Check:
 
 
 async def _changed(kube: Kube, cluster: Cluster, seen: ReleaseSeen) -> tuple[str, list[str]]:
-    lines = await drift.of_release(kube, cluster, seen.name, seen.namespace, seen.revision)
-    return f"{seen.namespace}/{seen.name}", lines
+    found = await drift.of_release(kube, cluster, seen.name, seen.namespace, seen.revision)
+    return f"{seen.namespace}/{seen.name}", [str(difference) for difference in found]
 
 
 def as_declared(

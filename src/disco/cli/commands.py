@@ -233,6 +233,14 @@ def status(*, file: File = STACK, json: Json = False) -> int:
     return run(module.status(file, json))
 
 
+@app.command(group=LOOK, sort_key=9)
+def diff(*, file: File = STACK, json: Json = False) -> int:
+    """Show what is no longer as declared, field by field, and who changed it."""
+    from disco.cli import diff as module
+
+    return run(module.diff(file, json))
+
+
 @app.command(group=LOOK, sort_key=10)
 def check(
     *,

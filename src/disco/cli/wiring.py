@@ -14,7 +14,9 @@ from disco.artifacts import Artifacts, Lock, Obtainer
 from disco.artifacts.actions import Obtain
 from disco.chains.genesis import MakeGenesis, make_genesis
 from disco.cli.opened import opened, veiled
+from disco.engine.action import Action
 from disco.engine.component import Component, World
+from disco.engine.drift import Difference
 from disco.engine.errors import DiscoError, NotThere
 from disco.engine.gate import Executor, Gate
 from disco.engine.graph import Graph, build
@@ -23,6 +25,7 @@ from disco.engine.lock import Held
 from disco.engine.place import Place
 from disco.engine.secret import KeptRef, SecretRef
 from disco.hosts import actions as on_hosts
+from disco.hosts import drift as hosts_drift
 from disco.hosts.execute import HostExecutors
 from disco.hosts.reader import Hosts
 from disco.hosts.sessions import Sessions
@@ -73,6 +76,12 @@ class Session:
 
     def gate(self, run: str, held: Held) -> Gate:
         return Gate(self._executors(), self.journal, run, held.check)
+
+    async def explain(self, action: Action) -> list[Difference]:
+        """Why an action has something to do: what differs, field by field, and who changed it."""
+        if isinstance(action, on_hosts.HostAction):
+            return await hosts_drift.of_action(self.sessions, self.lookup, action)
+        return await self.kube.explain(action)
 
     def _executors(self) -> Mapping[str, Executor]:
         hosts = HostExecutors(self.sessions, self.lookup, self.find)

@@ -13,10 +13,12 @@ import copy
 import gzip
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped]
 
+from disco.engine.drift import Difference
 from disco.kube.access import Cluster
 from disco.kube.errors import translated
 from disco.kube.paths import path_of
@@ -30,35 +32,44 @@ VOLATILE = ("managedFields", "resourceVersion", "generation", "annotations")
 
 async def of_release(
     kube: Kube, cluster: Cluster, name: str, namespace: str, revision: int
-) -> list[str]:
-    """One line for each field of a release's objects that is not as helm applied it."""
+) -> list[Difference]:
+    """Each field of a release's objects that is not as helm applied it."""
     path = f"/api/v1/namespaces/{namespace}/secrets/sh.helm.release.v1.{name}.v{revision}"
     secret = await kube.find(cluster, path)
     if secret is None:
-        return [f"revision {revision} of {name} is gone"]
+        return [Difference(f"revision {revision} of {name}", "", "gone")]
     return await of_objects(kube, cluster, manifest(secret, namespace), HELM)
 
 
 async def of_objects(
     kube: Kube, cluster: Cluster, objects: Iterable[dict[str, Any]], manager: str
-) -> list[str]:
+) -> list[Difference]:
     """The same for objects that were applied by `manager`."""
     found = await asyncio.gather(*(_of_one(kube, cluster, o, manager) for o in objects))
     return [line for lines in found for line in lines]
 
 
-async def _of_one(kube: Kube, cluster: Cluster, wanted: dict[str, Any], manager: str) -> list[str]:
+async def _of_one(
+    kube: Kube, cluster: Cluster, wanted: dict[str, Any], manager: str
+) -> list[Difference]:
     name = f"{wanted['kind']} {wanted['metadata']['name']}"
     live = await kube.find(cluster, path_of(wanted))
     if live is None:
-        return [f"{name} is gone"]
-    if not list(differences(_comparable(wanted), live)):
+        return [Difference(name, "", "gone")]
+    if not list(fields(_comparable(wanted), live)):
         return []
     again = await _applied_again(kube, cluster, wanted, manager)
-    found = differences(_stable(again), _stable(live))
-    if wanted["kind"] == "Secret":  # where, but never what
-        found = (f"{line.partition(' is ')[0]} is another" for line in found)
-    return [f"{name}: {line}" for line in found]
+    secret = wanted["kind"] == "Secret"  # where, but never what
+    return [
+        Difference(
+            name,
+            field.name,
+            "another" if secret else _short(field.now),
+            "" if secret else _short(field.declared),
+            owner(live, field.path),
+        )
+        for field in fields(_stable(again), _stable(live))
+    ]
 
 
 async def _applied_again(
@@ -106,16 +117,66 @@ def _stable(thing: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def differences(wanted: Any, live: Any, path: str = "") -> Iterator[str]:
+@dataclass(frozen=True)
+class Field:
+    """A place in an object, and the two values of it."""
+
+    path: tuple[str | int, ...]
+    now: Any
+    declared: Any
+
+    @property
+    def name(self) -> str:
+        """`spec.template.spec.containers[0].image`."""
+        text = "".join(f"[{k}]" if isinstance(k, int) else f".{k}" for k in self.path)
+        return text.removeprefix(".")
+
+
+def fields(wanted: Any, live: Any, path: tuple[str | int, ...] = ()) -> Iterator[Field]:
     """Where `live` lacks something of `wanted` or has another value; more than wanted is fine."""
     if isinstance(wanted, dict) and isinstance(live, dict):
         for key, value in wanted.items():
-            yield from differences(value, live.get(key), f"{path}.{key}" if path else str(key))
+            yield from fields(value, live.get(key), (*path, str(key)))
     elif isinstance(wanted, list) and isinstance(live, list) and len(wanted) == len(live):
         for number, (one, other) in enumerate(zip(wanted, live, strict=True)):
-            yield from differences(one, other, f"{path}[{number}]")
+            yield from fields(one, other, (*path, number))
     elif not _same(wanted, live):
-        yield f"{path} is {_short(live)}, declared {_short(wanted)}"
+        yield Field(path, live, wanted)
+
+
+def owner(live: dict[str, Any], path: tuple[str | int, ...]) -> str:
+    """Who set a field last, as the server notes it in `managedFields`; empty when nobody is
+    noted, as for a field that was removed."""
+    found = [
+        (entry.get("time", ""), entry.get("manager", ""))
+        for entry in live.get("metadata", {}).get("managedFields", ())
+        if _holds(entry.get("fieldsV1", {}), live, path)
+    ]
+    if not found:
+        return ""
+    at, manager = max(found)
+    return f"{manager} {at}".strip()
+
+
+def _holds(noted: Any, live: Any, path: tuple[str | int, ...]) -> bool:
+    """Whether a tree of noted fields has this path. What is noted without its parts is whole."""
+    if not path or not [k for k in noted if k != "."]:
+        return True
+    key, *rest = path
+    if not isinstance(live, (dict, list)):
+        return False
+    if isinstance(key, str):
+        inner = live.get(key) if isinstance(live, dict) else None
+        return f"f:{key}" in noted and _holds(noted[f"f:{key}"], inner, tuple(rest))
+    item = live[key]
+    for name, deeper in noted.items():
+        if name.startswith("k:") and isinstance(item, dict):
+            wanted = json.loads(name[2:])
+            if all(item.get(k) == v for k, v in wanted.items()):
+                return _holds(deeper, item, tuple(rest))
+        if name.startswith("v:") and json.loads(name[2:]) == item:
+            return True
+    return False
 
 
 def _same(wanted: Any, live: Any) -> bool:

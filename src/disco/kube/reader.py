@@ -13,6 +13,7 @@ from lightkube.config.client_adapter import ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 
 from disco.engine.action import Action
+from disco.engine.drift import Difference
 from disco.engine.errors import DiscoError, NotThere
 from disco.engine.secret import Lookup
 from disco.kube import drift
@@ -179,6 +180,33 @@ class Kube:
         except NotThere:  # it was made from what is made anew
             return False
         return not await drift.of_objects(self, cluster, objects, MANAGER)
+
+    async def explain(self, action: Action) -> list[Difference]:
+        """Why a release or objects are not as they should be, field by field."""
+        match action:
+            case Release():
+                return await self._explain_release(action)
+            case Apply():
+                objects = [reveal(o, self._lookup) for o in action.objects]
+                return await drift.of_objects(self, action.cluster, objects, MANAGER)
+            case _:
+                return []
+
+    async def _explain_release(self, action: Release) -> list[Difference]:
+        thing = f"release {action.namespace}/{action.name}"
+        seen = (await self.releases(action.cluster)).get(action.key)
+        if seen is None:
+            return [Difference(thing, "", "gone", "deployed")]
+        found = await drift.of_release(
+            self, action.cluster, seen.name, seen.namespace, seen.revision
+        )
+        if seen.status != "deployed":
+            found.append(Difference(thing, "status", seen.status, "deployed"))
+        if seen.touched:
+            found.append(Difference(thing, "revision", str(seen.revision), "DISCO's own", "helm"))
+        elif seen.digest != action.want:
+            found.append(Difference(thing, "chart and values", seen.digest[:8], action.want[:8]))
+        return found
 
     async def proxy(
         self,

@@ -11,8 +11,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from disco.engine.drift import Difference
 from disco.kube.access import Cluster
-from disco.kube.drift import _comparable, differences, manifest, of_objects
+from disco.kube.drift import _comparable, _short, fields, manifest, of_objects, owner
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,10 @@ from disco.kube.drift import _comparable, differences, manifest, of_objects
     ],
 )
 def test_only_what_was_declared_counts(wanted: Any, live: Any, lines: list[str]) -> None:
-    assert list(differences(wanted, live)) == lines
+    found = [
+        Difference("it", f.name, _short(f.now), _short(f.declared)) for f in fields(wanted, live)
+    ]
+    assert [str(d).removeprefix("it: ") for d in found] == lines
 
 
 def release(text: str) -> dict[str, Any]:
@@ -86,6 +90,59 @@ def test_a_changed_secret_is_named_and_its_value_is_not() -> None:
         return {**about, "data": {"k": value}}
 
     kube: Any = _Changed(secret("dGhlaXJz"), secret("b3Vycw=="))
-    lines = asyncio.run(of_objects(kube, Cluster("c", "https://c", "ca"), [secret("b3Vycw==")], ""))
+    found = asyncio.run(of_objects(kube, Cluster("c", "https://c", "ca"), [secret("b3Vycw==")], ""))
 
-    assert lines == ["Secret s: data.k is another"]
+    assert found == [Difference("Secret s", "data.k", "another")]
+
+
+LIVE = {
+    "spec": {
+        "replicas": 3,
+        "ports": [{"port": 80, "protocol": "TCP", "name": "a"}],
+        "args": ["x", "y"],
+        "selector": {"app": "a"},
+    },
+    "metadata": {
+        "managedFields": [
+            {
+                "manager": "helm",
+                "time": "2026-01-01T00:00:00Z",
+                "fieldsV1": {
+                    "f:spec": {
+                        "f:replicas": {},
+                        "f:ports": {
+                            'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:port": {}, "f:name": {}}
+                        },
+                        "f:args": {},
+                        "f:selector": {"f:app": {}},
+                    }
+                },
+            },
+            {
+                "manager": "kubectl-edit",
+                "time": "2026-01-02T00:00:00Z",
+                "fieldsV1": {
+                    "f:spec": {
+                        "f:replicas": {},
+                        "f:ports": {'k:{"port":80,"protocol":"TCP"}': {"f:name": {}}},
+                    }
+                },
+            },
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "who"),
+    [
+        (("spec", "replicas"), "kubectl-edit 2026-01-02T00:00:00Z"),
+        (("spec", "ports", 0, "name"), "kubectl-edit 2026-01-02T00:00:00Z"),
+        (("spec", "ports", 0, "port"), "helm 2026-01-01T00:00:00Z"),
+        (("spec", "args", 1), "helm 2026-01-01T00:00:00Z"),
+        (("spec", "selector", "app"), "helm 2026-01-01T00:00:00Z"),
+        (("spec", "paused"), ""),
+    ],
+)
+def test_the_last_owner_of_a_field_is_known(path: tuple[str | int, ...], who: str) -> None:
+    assert owner(LIVE, path) == who
