@@ -19,6 +19,7 @@ from sim.state import ClusterState
 
 PROXY = re.compile(r"/api/v1/namespaces/([^/]+)/(pods|services)/([^/:]+):\d+/proxy(/.*)")
 POD = re.compile(r"/api/v1/namespaces/vault/pods/openbao-(\d+)")
+NODE = re.compile(r"/api/v1/nodes/([^/]+)")
 VAULT_CLAIM = re.compile(r"/api/v1/namespaces/vault/persistentvolumeclaims/data-openbao-\d+")
 
 
@@ -63,9 +64,13 @@ class Client:
         return self._answer("GET", path, dict(params or {}), None, {})
 
     async def patch(
-        self, path: str, params: Mapping[str, str], content: str, headers: Mapping[str, str]
+        self,
+        path: str,
+        content: str,
+        headers: Mapping[str, str],
+        params: Mapping[str, str] | None = None,
     ) -> Answer:
-        return self._answer("PATCH", path, dict(params), json.loads(content), {})
+        return self._answer("PATCH", path, dict(params or {}), json.loads(content), {})
 
     async def delete(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
         return self._answer("DELETE", path, dict(params or {}), None, {})
@@ -109,6 +114,11 @@ class Client:
         return host.cluster
 
     def _get(self, state: ClusterState, path: str, params: dict[str, str]) -> Answer:
+        if path in ("/api/v1/pods", "/api/v1/persistentvolumes"):
+            return Answer(200, {"items": []})
+        if found := NODE.fullmatch(path):
+            known = found[1] in state.nodes
+            return Answer(200, self._node(state, found[1])) if known else Answer(404)
         if path == "/api/v1/nodes":
             return Answer(200, {"items": [self._node(state, n) for n in sorted(state.nodes)]})
         if path == "/api/v1/secrets":
@@ -134,6 +144,10 @@ class Client:
     def _apply(
         self, state: ClusterState, path: str, params: dict[str, str], body: dict[str, Any]
     ) -> Answer:
+        if found := NODE.fullmatch(path):
+            state.cordoned.add(found[1])
+            self._simulation.tick(f"after {found[1]} was cordoned")
+            return Answer(200)
         if params.get("fieldManager") != "disco" and not params.get("dryRun"):
             raise self._simulation.refuse(f"{path} is applied without the field manager disco")
         if "${" in json.dumps(body).replace("${POD", "").replace("$(", ""):
@@ -150,6 +164,11 @@ class Client:
     def _delete(self, state: ClusterState, path: str) -> Answer:
         if found := POD.fullmatch(path):
             clusters.restart_vault_pod(state, int(found[1]), self._simulation.state.now)
+        elif (found := NODE.fullmatch(path)) and found[1] in state.nodes:
+            if found[1] not in state.cordoned:
+                raise self._simulation.refuse(f"{path} is deleted before it was drained")
+            del state.nodes[found[1]]
+            state.cordoned.discard(found[1])
         elif path not in state.objects:
             return Answer(404, {"message": f"{path} not found"})
         elif VAULT_CLAIM.fullmatch(path):

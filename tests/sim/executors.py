@@ -49,6 +49,7 @@ def executors(
         on_hosts.Packages.kind: hosts.packages,
         on_hosts.AwaitHost.kind: hosts.await_host,
         on_kube.Apply.kind: cluster.apply,
+        on_kube.Drain.kind: cluster.drain,
         on_kube.Delete.kind: cluster.delete,
         on_kube.Release.kind: cluster.release,
         on_kube.Uninstall.kind: cluster.uninstall,

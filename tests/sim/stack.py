@@ -6,7 +6,7 @@ in the world.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -14,15 +14,17 @@ from typing import Any, TypeVar
 from unittest.mock import patch
 
 from disco.chains import registry as chain_definitions
+from disco.engine import leaving
 from disco.engine import plan as planning
 from disco.engine.apply import Ended, Outcome, Run, Stop
 from disco.engine.component import World
+from disco.engine.declared import Declared
 from disco.engine.errors import NotThere
 from disco.engine.events import Event, Events, StepDone
 from disco.engine.gate import Gate
 from disco.engine.graph import Graph, build
 from disco.engine.journal import Journal
-from disco.engine.lock import hold
+from disco.engine.lock import Held, hold
 from disco.engine.place import Place
 from disco.engine.plan import Look, Plan
 from disco.engine.secret import KeptRef, SecretRef
@@ -125,18 +127,32 @@ class SimulatedStack:
         self.simulation.begin("plan")
 
         async def work() -> Plan:
-            process = self.start()
-            looks = await planning.observe(process.graph, process.world)
-            return make(self.loaded.name, process.graph, looks)
+            return (await self._planned(self.start(), make))[0]
 
         return self._in_this_world(work())
+
+    async def _planned(
+        self, process: Process, make: Make, lowest_going: int | None = None
+    ) -> tuple[Plan, dict[str, Look]]:
+        """As `cli.changing` does: what left the file goes, and what is declared comes."""
+        declared = Declared(self.place.declared).read(components())
+        before = await leaving.before(declared, self.loaded.specs, self._wire, process.world)
+        looks = await planning.observe(process.graph, process.world, lowest_going)
+        plan = make(self.loaded.name, process.graph, looks)
+        if before is None:
+            return plan, looks
+        left = await leaving.parts(before, looks, process.world, lowest_going)
+        return leaving.joined(plan, left), looks
+
+    def _wire(self, specs: Mapping[str, Model]) -> Graph:
+        return build(components(), registry.with_wanted(specs), self.place)
 
     def apply(self, kill_at: int = 0, seed: int | None = None, parallel: int = 16) -> Ran:
         return self._change("apply", planning.make, kill_at, seed, parallel)
 
     def down(self, kill_at: int = 0, seed: int | None = None, lowest_layer: int = 0) -> Ran:
         make = partial(planning.make_removal, lowest_layer=lowest_layer)
-        return self._change("down", make, kill_at, seed, parallel=16)
+        return self._change("down", make, kill_at, seed, parallel=16, lowest=lowest_layer)
 
     def start(self) -> Process:
         """A new process: nothing is known but what is in the world."""
@@ -154,12 +170,20 @@ class SimulatedStack:
         graph = build(components(), self._specs, self.place)
         return Process(graph, world, store, artifacts, kube, hosts, self.place)
 
-    def _change(self, what: str, make: Make, kill_at: int, seed: int | None, parallel: int) -> Ran:
+    def _change(
+        self,
+        what: str,
+        make: Make,
+        kill_at: int,
+        seed: int | None,
+        parallel: int,
+        lowest: int | None = None,
+    ) -> Ran:
         self._runs += 1
         run, ran = f"run-{self._runs}", Ran()
         self.simulation.begin(run, kill_at, seed)
         try:
-            self._in_this_world(self._work(what, make, run, parallel, ran))
+            self._in_this_world(self._work(what, make, run, parallel, ran, lowest))
         except BaseException:
             if self.simulation.at_death is None:
                 raise
@@ -168,30 +192,49 @@ class SimulatedStack:
         ran.points, ran.finished = self.simulation.labels, self.simulation.finished
         return ran
 
-    async def _work(self, what: str, make: Make, run: str, parallel: int, ran: Ran) -> None:
+    async def _work(
+        self, what: str, make: Make, run: str, parallel: int, ran: Ran, lowest: int | None
+    ) -> None:
         process = self.start()
         with hold(self.place.lock, what) as held:
-            looks = await planning.observe(process.graph, process.world)
-            ran.plan = plan = make(self.loaded.name, process.graph, looks)
-            if plan.empty:
-                return
-            journal, events = SimulatedJournal(self.place.journal, self.simulation), Events()
-            events.listen(ran.events.append)
-            events.listen(self._note_finished)
-            journal.write("run", run=run, what=what, plan=plan.digest[:16])
-            gate = Gate(self._executors(process), journal, run, held.check)
-            ran.outcome = await Run(
-                plan,
-                process.graph,
-                looks,
-                process.world,
-                gate,
-                events,
-                Stop(),
-                run,
-                parallel=parallel,
-            ).run()
-            journal.write("end", run=run, outcome=ran.outcome.ended.value)
+            plan, looks = await self._planned(process, make, lowest)
+            ran.plan = plan
+            if not plan.empty:
+                Declared(self.place.declared).begin(self.loaded.specs)
+                await self._carry_out(what, plan, looks, process, held, run, parallel, ran)
+            if ran.done and lowest is None:
+                Declared(self.place.declared).settle(self.loaded.specs)
+            elif ran.done and lowest == 0:
+                Declared(self.place.declared).forget()
+
+    async def _carry_out(
+        self,
+        what: str,
+        plan: Plan,
+        looks: dict[str, Look],
+        process: Process,
+        held: Held,
+        run: str,
+        parallel: int,
+        ran: Ran,
+    ) -> None:
+        journal, events = SimulatedJournal(self.place.journal, self.simulation), Events()
+        events.listen(ran.events.append)
+        events.listen(self._note_finished)
+        journal.write("run", run=run, what=what, plan=plan.digest[:16])
+        gate = Gate(self._executors(process), journal, run, held.check)
+        ran.outcome = await Run(
+            plan,
+            process.graph,
+            looks,
+            process.world,
+            gate,
+            events,
+            Stop(),
+            run,
+            parallel=parallel,
+        ).run()
+        journal.write("end", run=run, outcome=ran.outcome.ended.value)
 
     def _note_finished(self, event: Event) -> None:
         if isinstance(event, StepDone) and self.simulation.at_death is None:

@@ -62,6 +62,7 @@ class ClusterState:
     up_at: float
     tokens: set[str] = field(default_factory=set)
     nodes: dict[str, float] = field(default_factory=dict)
+    cordoned: set[str] = field(default_factory=set)
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     since: dict[str, float] = field(default_factory=dict)
     vault: VaultState | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +10,15 @@ from pathlib import Path
 from disco.checks import report
 from disco.cli import planned, saved, speak
 from disco.cli.app import of
-from disco.cli.changing import Told, agree, change, missing_rights
+from disco.cli.changing import Told, Way, agree, change, missing_rights
 from disco.cli.check import ask_until_green, exit_code
 from disco.cli.check import show as show_answers
 from disco.cli.status import look
 from disco.cli.status import show as show_status
 from disco.cli.wiring import Session, open_stack
-from disco.engine import plan as planning
 from disco.engine import saved as saving
-from disco.engine.component import Layer
 from disco.engine.errors import Exit
-from disco.engine.graph import Graph
-from disco.engine.plan import Look, Plan
+from disco.engine.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -49,11 +46,8 @@ async def plan(file: Path, how: Shown, layer: str | None, destroy: bool) -> int:
         _tell_unfinished(session)
         if missing := missing_rights(session):
             speak.talk(f"{missing}; without it nothing of them can be seen", "yellow")
-        lowest = _lowest(layer) if destroy else None
         with speak.doing("looking at what is there"):
-            looks = await planning.observe(session.graph, session.world, lowest)
-        applied = session.journal.applied()
-        found = _maker(layer, destroy)(session.loaded.name, session.graph, looks, applied)
+            found, _ = await Way(layer, destroy).plan(session)
     if how.form == "json":
         speak.data_json(found.data())
     else:
@@ -73,7 +67,7 @@ async def apply(file: Path, how: Agreed, layer: str | None) -> int:
     """Carry out what is missing."""
     confirm = agree(how.yes, "Carry this out?", how.allow_destroy)
     with _telling(how.as_json) as told:
-        return await change(file, "apply", _maker(layer), confirm, how.parallel, told=told)
+        return await change(file, "apply", Way(layer), confirm, how.parallel, told=told)
 
 
 async def apply_saved(file: Path, path: Path, signers: Path | None, how: Agreed) -> int:
@@ -81,35 +75,14 @@ async def apply_saved(file: Path, path: Path, signers: Path | None, how: Agreed)
     kept = saved.read(path)
     if signers:
         speak.talk(f"signed by {saved.verify(path, signers)}", "green")
-    make_now = _maker(kept.layer, kept.plan.removal)
 
-    def make(stack: str, graph: Graph, looks: dict[str, Look], applied: Mapping[str, str]) -> Plan:
-        found = make_now(stack, graph, looks, applied)
-        saving.must_be(kept, found, str(path))
-        return found
+    def must_be(plan: Plan) -> None:
+        saving.must_be(kept, plan, str(path))
 
     confirm = agree(True, "", how.allow_destroy)
-    lowest = _lowest(kept.layer) if kept.plan.removal else None
-    what = f"apply {path.name}"
+    way, what = Way(kept.layer, kept.plan.removal, must_be), f"apply {path.name}"
     with _telling(how.as_json) as told:
-        return await change(file, what, make, confirm, how.parallel, lowest_going=lowest, told=told)
-
-
-def _lowest(layer: str | None) -> Layer:
-    """The layer down to which a removal goes."""
-    return Layer[layer.upper()] if layer else Layer.SERVERS
-
-
-def _maker(layer: str | None, destroy: bool = False) -> Callable[..., Plan]:
-    """How a plan is made: of everything, or of one layer; or of the way out down to that layer."""
-
-    def make(stack: str, graph: Graph, looks: dict[str, Look], applied: Mapping[str, str]) -> Plan:
-        if destroy:
-            return planning.make_removal(stack, graph, looks, _lowest(layer))
-        found = planning.make(stack, graph, looks, applied)
-        return planning.only(found, Layer[layer.upper()]) if layer else found
-
-    return make
+        return await change(file, what, way, confirm, how.parallel, told=told)
 
 
 async def up(file: Path, how: Agreed) -> int:
@@ -126,17 +99,15 @@ async def up(file: Path, how: Agreed) -> int:
 
     confirm = agree(how.yes, "Carry this out?", how.allow_destroy)
     with _telling(how.as_json) as told:
-        return await change(file, "up", planning.make, confirm, how.parallel, after, told=told)
+        return await change(file, "up", Way(), confirm, how.parallel, after, told)
 
 
 async def down(file: Path, how: Agreed, layer: str | None) -> int:
     """Destroy what the stack made, in reverse order."""
     confirm = agree(how.yes, "Destroy this?", how.allow_destroy)
-    make, lowest = _maker(layer, destroy=True), _lowest(layer)
     with _telling(how.as_json) as told:
-        return await change(
-            file, "down", make, confirm, how.parallel, lowest_going=lowest, told=told
-        )
+        way = Way(layer, removal=True)
+        return await change(file, "down", way, confirm, how.parallel, told=told)
 
 
 @contextmanager

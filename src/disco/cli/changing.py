@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +17,74 @@ from disco.cli import human, planned, render, speak
 from disco.cli.app import of
 from disco.cli.progress import shown
 from disco.cli.wiring import Session, new_run, open_stack
+from disco.engine import leaving
 from disco.engine import plan as planning
 from disco.engine.apply import Ended, Outcome, Run, Stop
+from disco.engine.component import Layer
 from disco.engine.errors import Exit, WrongUse
 from disco.engine.events import Events
 from disco.engine.journal import who
+from disco.engine.leaving import Before
 from disco.engine.lock import Held, hold
 from disco.engine.plan import Look, Plan
 from disco.layers.servers.local import LocalServers
+from disco.stack.model import Model
 
 Confirm = Callable[[Plan], bool]
 Told = dict[str, Any]
 After = Callable[[Session, Told], Awaitable[int]]
 
 
+@dataclass(frozen=True)
+class Way:
+    """Which plan is made.
+
+    layer: of that one alone, or nothing. removal: of the way out, down to that layer.
+    must_be: raises when the plan is another one than was reviewed.
+    """
+
+    layer: str | None = None
+    removal: bool = False
+    must_be: Callable[[Plan], None] = lambda plan: None
+
+    @property
+    def lowest_going(self) -> Layer | None:
+        """The layer down to which everything goes."""
+        if not self.removal:
+            return None
+        return Layer[self.layer.upper()] if self.layer else Layer.SERVERS
+
+    async def plan(self, session: Session) -> tuple[Plan, dict[str, Look]]:
+        """Look, and say what is to be done. Raises WrongUse for what is protected."""
+        name, graph, lowest = session.loaded.name, session.graph, self.lowest_going
+        before = await session.before()
+        looks = await planning.observe(graph, session.world, lowest)
+        left = await leaving.parts(before, looks, session.world, lowest) if before else ()
+        if lowest is None:
+            plan = planning.make(name, graph, looks, session.journal.applied())
+            plan = leaving.joined(plan, left)
+            plan = planning.only(plan, Layer[self.layer.upper()]) if self.layer else plan
+        else:
+            plan = planning.make_removal(name, graph, looks, lowest)
+            plan = leaving.joined(plan, [p for p in left if p.layer >= lowest])
+        planning.refuse_protected(plan, _specs(session, before))
+        self.must_be(plan)
+        return plan, looks
+
+
+def _specs(session: Session, before: Before | None) -> dict[str, Model]:
+    """By the names of a plan's parts."""
+    graph = before.graph if before else session.graph
+    return {n.name: n.spec for n in graph} | {f"{leaving.PREFIX}{n.name}": n.spec for n in graph}
+
+
 async def change(
     file: Path,
     what: str,
-    make: Callable[..., Plan],
+    way: Way,
     confirm: Confirm,
     parallel: int,
     after: After | None = None,
-    lowest_going: int | None = None,
     told: Told | None = None,
 ) -> int:
     """Hold the lock, look, plan, ask, carry out. Returns the exit code.
@@ -50,9 +97,7 @@ async def change(
             raise WrongUse(missing, fix=f"sudo disco {what}{of(file)}")
         with hold(session.place.lock, what) as held:
             with speak.doing("looking at what is there"):
-                looks = await planning.observe(session.graph, session.world, lowest_going)
-            plan = make(session.loaded.name, session.graph, looks, session.journal.applied())
-            planning.refuse_protected(plan, session.graph)
+                plan, looks = await way.plan(session)
             told |= {"plan": plan.digest, "steps": len(plan.steps), "outcome": "nothing to do"}
             if plan.empty:
                 speak.talk(render.plan_text(plan))
@@ -61,6 +106,7 @@ async def change(
                 told["outcome"] = "not agreed to"
                 return int(Exit.FAILED)
             else:
+                session.declared.begin(session.loaded.specs)
                 run, begun = new_run(), time.monotonic()
                 outcome = await _carry_out(session, plan, looks, run, held, parallel, what)
                 took = time.monotonic() - begun
@@ -69,7 +115,18 @@ async def change(
                     return _explain(outcome, what, file)
                 done = f"Done: {human.count(outcome.done, 'step')} in {human.clock(took)}."
                 speak.talk(done, "green")
+            _settle(session, way)
         return await after(session, told) if after else int(Exit.DONE)
+
+
+def _settle(session: Session, way: Way) -> None:
+    """All of it went through: nothing is left of what was declared before."""
+    if way.layer:
+        return
+    if way.removal:
+        session.declared.forget()
+    else:
+        session.declared.settle(session.loaded.specs)
 
 
 def missing_rights(session: Session) -> str:

@@ -14,13 +14,16 @@ from disco.artifacts import Artifacts, Lock, Obtainer
 from disco.artifacts.actions import Obtain
 from disco.chains.genesis import MakeGenesis, make_genesis
 from disco.cli.opened import opened, veiled
+from disco.engine import leaving
 from disco.engine.action import Action
 from disco.engine.component import Component, World
+from disco.engine.declared import Declared
 from disco.engine.drift import Difference
 from disco.engine.errors import DiscoError, NotThere
 from disco.engine.gate import Executor, Gate
 from disco.engine.graph import Graph, build
 from disco.engine.journal import Journal
+from disco.engine.leaving import Before
 from disco.engine.lock import Held
 from disco.engine.place import Place
 from disco.engine.secret import KeptRef, SecretRef
@@ -38,6 +41,7 @@ from disco.layers.platform import openbao
 from disco.nspawn import executors as nspawn
 from disco.nspawn.reader import Nspawn
 from disco.stack.load import Loaded, load
+from disco.stack.model import Model
 from disco.store import Discard, Forget, Remember, Store, client_certificate, discard, forget
 from disco.store import remember as make_secret
 
@@ -63,16 +67,19 @@ class Session:
         return _lookup(self.store, ref)
 
     async def components(self) -> dict[str, Component]:
-        """Every component with its inputs as declared. Only what is held here is looked at, so
-        that this works for a stack that is down."""
-        found: dict[str, Component] = {}
-        outputs: dict[str, Any] = {}
-        for node in self.graph:
-            inputs = {k: outputs[n] if n else None for k, n in node.needs.items()}
-            made = node.component(node.name, node.spec, inputs, self.place)
-            seen = await made.observe(self.world) if made.implied else made.nothing()
-            found[node.name], outputs[node.name] = made, made.outputs(seen)
-        return found
+        """Every component with its inputs as declared, also of a stack that is down."""
+        return await leaving.components_of(self.graph, self.world)
+
+    @property
+    def declared(self) -> Declared:
+        return Declared(self.place.declared)
+
+    async def before(self) -> Before | None:
+        """What the stack had that is declared otherwise now."""
+        declared = self.declared.read(registry.components())
+        return await leaving.before(
+            declared, self.loaded.specs, lambda specs: _wire(specs, self.place), self.world
+        )
 
     def gate(self, run: str, held: Held) -> Gate:
         return Gate(self._executors(), self.journal, run, held.check)
@@ -102,6 +109,7 @@ class Session:
             on_hosts.Packages.kind: hosts.packages,
             on_hosts.AwaitHost.kind: hosts.await_host,
             on_kube.Apply.kind: kube.apply,
+            on_kube.Drain.kind: kube.drain,
             on_kube.Delete.kind: kube.delete,
             on_kube.Release.kind: kube.release,
             on_kube.Uninstall.kind: kube.uninstall,
@@ -133,7 +141,11 @@ def located(file: Path, environ: Mapping[str, str] = os.environ) -> tuple[Loaded
 
 def wired(loaded: Loaded, place: Place) -> Graph:
     """Its components with their edges. Raises WrongUse."""
-    return build(registry.components(), registry.with_wanted(loaded.specs), place)
+    return _wire(loaded.specs, place)
+
+
+def _wire(specs: Mapping[str, Model], place: Place) -> Graph:
+    return build(registry.components(), registry.with_wanted(specs), place)
 
 
 def new_run() -> str:

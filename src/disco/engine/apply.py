@@ -110,7 +110,7 @@ class Run:
     async def _part_after_upstream(self, part: Part) -> bool:
         bad = [n for n in part.upstream if not await self._ended[n]]
         if bad:
-            why = "is still there" if self._plan.removal else "did not come up"
+            why = "is still there" if part.leaving else "did not come up"
             for step in part.steps:
                 self._skip(part, step, f"{bad[0]} {why}")
             return False
@@ -119,7 +119,7 @@ class Run:
             steps = await self._plan_again(part)
         if not await self._steps(part, steps):
             return False
-        if steps and not self._plan.removal and self._is_assumed_by_others(part.name):
+        if steps and not part.leaving and self._is_assumed_by_others(part.name):
             self._looks[part.name] = await self._look(part.name)
         return True
 

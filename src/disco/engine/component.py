@@ -131,6 +131,18 @@ class Component(ABC):
         found = [d for s in self.removal(seen, False) for a in s.actions for d in a.destroys]
         return list(dict.fromkeys(found))
 
+    async def observe_left(self, world: World, was: Any) -> Any:
+        """What is there of `was`, this component as it was declared before, that is no longer
+        declared. Reads only."""
+        return None
+
+    def leaving(self, left: Any, was: Any) -> Iterator[Step]:
+        """The orderly way out of what is no longer declared, while the component stays. Pure.
+
+        left: what `observe_left` saw.
+        """
+        return iter(())
+
     def notes(self, seen: Any) -> list[str]:
         """What a person should know before its steps are carried out. Pure."""
         return []

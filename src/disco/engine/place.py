@@ -42,6 +42,10 @@ class Place:
         return self.root / "journal.jsonl"
 
     @property
+    def declared(self) -> Path:
+        return self.root / "declared.json"
+
+    @property
     def lock(self) -> Path:
         return self.root / "lock"
 

@@ -15,6 +15,7 @@ from disco.engine.component import Component, Step, World
 from disco.engine.errors import DiscoError, Several, WrongUse, all_of
 from disco.engine.graph import Graph, Node
 from disco.engine.place import Place
+from disco.stack.model import Model
 
 FORMAT = 1
 
@@ -25,6 +26,7 @@ class Part:
 
     assumed_after: the components that don't exist yet, so that this one could not be observed and
                    is planned for an empty place. It is planned again just before it runs.
+    leaving:       it is taken away, so it comes after what stands on it.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Part:
     assumed_after: tuple[str, ...] = ()
     loses: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    leaving: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def _part_data(part: Part) -> dict[str, Any]:
         "known_after": list(part.assumed_after),
         "loses": list(part.loses),
         "notes": list(part.notes),
+        "leaving": part.leaving,
         "steps": [
             {
                 "id": s.id,
@@ -142,7 +146,7 @@ async def observe(graph: Graph, world: World, lowest_going: int | None = None) -
 
 async def look_at(node: Node, upstream: dict[str, Look], world: World, place: Place) -> Look:
     """Make the component with its inputs and observe it, or assume an empty place."""
-    component = _made(node, upstream, place)
+    component = made(node, upstream, place)
     missing = tuple(sorted(n for n, look in upstream.items() if not look.exists))
     if missing:
         return Look(node, component, component.nothing(), missing, exists=False)
@@ -150,7 +154,8 @@ async def look_at(node: Node, upstream: dict[str, Look], world: World, place: Pl
     return Look(node, component, seen, (), component.exists(seen))
 
 
-def _made(node: Node, upstream: dict[str, Look], place: Place) -> Component:
+def made(node: Node, upstream: Mapping[str, Look], place: Place) -> Component:
+    """The component with its inputs, as far as they are known."""
     inputs = {
         attribute: upstream[n].component.outputs(upstream[n].seen) if n else None
         for attribute, n in node.needs.items()
@@ -159,7 +164,7 @@ def _made(node: Node, upstream: dict[str, Look], place: Place) -> Component:
 
 
 def _unseen(node: Node, upstream: dict[str, Look], place: Place, why: Iterable[DiscoError]) -> Look:
-    component = _made(node, upstream, place)
+    component = made(node, upstream, place)
     return Look(node, component, component.nothing(), (), exists=False, unseen=tuple(why))
 
 
@@ -259,17 +264,21 @@ def make_removal(stack: str, graph: Graph, looks: dict[str, Look], lowest_layer:
                 () if gone else ordered(name, look.component.removal(look.seen, with_ground)),
                 tuple(downstream[name]),
                 loses=_unknown(look) if gone else tuple(look.component.loses(look.seen)),
+                leaving=True,
             )
         )
     return Plan(stack, tuple(parts), removal=True)
 
 
-def refuse_protected(plan: Plan, graph: Graph) -> None:
-    """Raises WrongUse when something is destroyed that the stack file protects."""
+def refuse_protected(plan: Plan, specs: Mapping[str, Model]) -> None:
+    """Raises WrongUse when something is destroyed that the stack file protects.
+
+    specs: by the names of the plan's parts; also of those that are no longer declared.
+    """
     protected = [
         part.name
         for part in plan.parts
-        if getattr(graph.nodes[part.name].spec, "prevent_destroy", False)
+        if getattr(specs.get(part.name), "prevent_destroy", False)
         and (part.loses or any(a.destroys for s in part.steps for a in s.actions))
     ]
     if protected:

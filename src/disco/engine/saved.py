@@ -122,12 +122,11 @@ def _part(found: Json) -> Part:
         )
         for s in found["steps"]
     )
-    return Part(
-        str(found["name"]),
-        Layer(found["layer"]),
-        steps,
-        *(tuple(map(str, found[k])) for k in ("after", "known_after", "loses", "notes")),
+    after, known_after, loses, notes = (
+        tuple(map(str, found[k])) for k in ("after", "known_after", "loses", "notes")
     )
+    name, layer = str(found["name"]), Layer(found["layer"])
+    return Part(name, layer, steps, after, known_after, loses, notes, bool(found["leaving"]))
 
 
 def _reviewed(found: Json) -> Reviewed:

@@ -46,6 +46,33 @@ class Apply(Action):
 
 
 @dataclass(frozen=True)
+class Drain(Action):
+    """A node that gets no new pods and loses those that it has, as disruption budgets allow.
+
+    Pods of DaemonSets stay. A node that is not there, or does not answer, has nothing to be waited
+    for: its pods go with it.
+    """
+
+    kind: ClassVar[str] = "drain"
+    cluster: Cluster
+    node: str
+    within_s: float = 300.0
+
+    @property
+    def touches(self) -> str:
+        return f"{self.cluster.name}:drain/{self.node}"
+
+    def describe(self) -> str:
+        return f"drain {self.node}, at most {self.within_s:.0f} s"
+
+    def command(self) -> str:
+        return (
+            f"kubectl drain {self.node} --ignore-daemonsets --delete-emptydir-data "
+            f"--timeout={self.within_s:.0f}s"
+        )
+
+
+@dataclass(frozen=True)
 class Delete(Action):
     """An object that goes away, by its API path."""
 

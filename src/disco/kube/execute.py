@@ -14,6 +14,7 @@ from typing import Any
 from disco.engine.errors import DiscoError, Retry
 from disco.engine.gate import Report
 from disco.engine.secret import Lookup
+from disco.kube.access import Cluster
 from disco.kube.actions import (
     DIGEST,
     MANAGER,
@@ -21,6 +22,7 @@ from disco.kube.actions import (
     AwaitNodes,
     AwaitRollout,
     Delete,
+    Drain,
     Release,
     Uninstall,
 )
@@ -51,6 +53,66 @@ class KubeExecutors:
                     headers={"Content-Type": "application/apply-patch+yaml"},
                 )
                 answer.raise_for_status()
+
+    async def drain(self, action: Drain, report: Report) -> None:
+        """Cordon, evict, wait. What a budget holds back is tried again until the time is up."""
+        node = f"/api/v1/nodes/{action.node}"
+        found = await self._kube.find(action.cluster, node)
+        if found is None:
+            return
+        with translated(action.cluster, f"cordon {action.node}"):
+            answer = await self._kube.http(action.cluster).patch(
+                node,
+                content=json.dumps({"spec": {"unschedulable": True}}),
+                headers={"Content-Type": "application/merge-patch+json"},
+            )
+            answer.raise_for_status()
+        if not is_ready(found):
+            report("the node does not answer: its pods go with it", None)
+            return
+
+        async def test() -> str:
+            left = await self._movable(action)
+            held = [h for h in [await self._evict(action.cluster, p) for p in left] if h]
+            names = ", ".join(f"{p['metadata']['namespace']}/{p['metadata']['name']}" for p in left)
+            return f"{names} still there{'; ' if held else ''}{'; '.join(held)}" if left else ""
+
+        await self._kube.until(
+            action.cluster,
+            f"{action.node} is drained",
+            test,
+            action.within_s,
+            lambda note: report(note, None),
+            pause_s=1.0,
+        )
+
+    async def _movable(self, action: Drain) -> list[dict[str, Any]]:
+        """Pods of the node that are to go: not a DaemonSet's, not the kubelet's own, not ended."""
+        on_it = f"spec.nodeName={action.node}"
+        found = await self._kube.get(action.cluster, "/api/v1/pods", fieldSelector=on_it)
+        return [
+            pod
+            for pod in found["items"]
+            if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+            and "kubernetes.io/config.mirror" not in pod["metadata"].get("annotations", {})
+            and all(o["kind"] != "DaemonSet" for o in pod["metadata"].get("ownerReferences", ()))
+        ]
+
+    async def _evict(self, cluster: Cluster, pod: dict[str, Any]) -> str:
+        """Ask for it once; what a disruption budget says against it, or nothing."""
+        meta = pod["metadata"]
+        if meta.get("deletionTimestamp"):
+            return ""
+        about = {"name": meta["name"], "namespace": meta["namespace"]}
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": about}
+        path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/eviction"
+        with translated(cluster, f"evict {meta['name']}"):
+            answer = await self._kube.http(cluster).post(path, json=body)
+            if answer.status_code == 429:
+                return str(answer.json().get("message", "a disruption budget holds it"))[:120]
+            if answer.status_code != 404:
+                answer.raise_for_status()
+        return ""
 
     async def delete(self, action: Delete, report: Report) -> None:
         with translated(action.cluster, f"delete {action.path}"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_components import Fakes, Touch, component, graph_of, outputs_of, step
+from fake_components import Fakes, FakeSpec, Touch, component, graph_of, outputs_of, step
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,11 +137,11 @@ def test_what_is_protected_is_not_destroyed(tmp_path: Path) -> None:
     out = Step("r", "remove", (Touch("r", ("the disk",)),))
     made = Fakes(graph_of([component("a", removal=[out])]), tmp_path)
     plan = in_virtual_time(made.plan(planning.make_removal))
-    planning.refuse_protected(plan, made.graph)
+    planning.refuse_protected(plan, {"a": FakeSpec()})
 
-    object.__setattr__(made.graph.nodes["a"].spec, "prevent_destroy", True)
+    protected = FakeSpec.model_construct(prevent_destroy=True)
     with pytest.raises(WrongUse, match="a must not be destroyed"):
-        planning.refuse_protected(plan, made.graph)
+        planning.refuse_protected(plan, {"a": protected})
 
 
 def test_a_change_by_hand_is_left_so_when_that_is_declared(tmp_path: Path) -> None:

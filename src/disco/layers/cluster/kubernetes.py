@@ -19,7 +19,8 @@ from disco.kube.access import Cluster
 from disco.kube.actions import AwaitNodes, AwaitRollout, Release
 from disco.kube.reader import Kube
 from disco.kube.rollout import is_ready
-from disco.layers.cluster import kubeadm
+from disco.layers.cluster import kubeadm, leaving
+from disco.layers.cluster.leaving import LeftNode
 from disco.layers.cluster.node import API_NAME, API_PORT, PROGRAMS, NodePlan, programs, runtime
 from disco.layers.cluster.outputs import KubernetesOutputs
 from disco.layers.servers.artifacts import ArtifactsOutputs
@@ -109,7 +110,7 @@ class Kubernetes(Component):
         names = store.names()
         done = {a.identity for a in kubeadm.SECRETS if a.secret in names}
         ready, found = await asyncio.gather(
-            self._ready(kube, names),
+            self.answers(kube, names),
             asyncio.gather(*(self._host(hosts, h) for h in self.servers.hosts)),
         )
         facts_by_name = self._by_name([f for f, _ in found])
@@ -119,7 +120,8 @@ class Kubernetes(Component):
             done |= await kube.satisfied(self.cluster, actions)
         return KubernetesSeen(facts_by_name, frozenset(done), ready)
 
-    async def _ready(self, kube: Kube, secrets: set[str]) -> bool:
+    async def answers(self, kube: Kube, secrets: set[str]) -> bool:
+        """Whether the API is ready."""
         return kubeadm.CA in secrets and await kube.ready(self.cluster)
 
     async def _host(self, hosts: Hosts, host: Host) -> tuple[Facts, frozenset[str]]:
@@ -252,6 +254,12 @@ class Kubernetes(Component):
                 tuple(f"{w.name}/leave" for w in self.workers if host == self.control_plane),
                 15,
             )
+
+    async def observe_left(self, world: World, was: Kubernetes) -> tuple[LeftNode, ...]:
+        return await leaving.observe(self, was, world)
+
+    def leaving(self, left: tuple[LeftNode, ...], was: Kubernetes) -> Iterator[Step]:
+        return leaving.steps(self, was, left)
 
     def _is_ours(self, host: Host, seen: KubernetesSeen) -> bool:
         return seen.facts.get(host.name, EMPTY).ours == self.place.id

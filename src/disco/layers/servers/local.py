@@ -12,7 +12,7 @@ import pydantic
 
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, StatusLine, Step, World, pending
-from disco.engine.errors import Several
+from disco.engine.errors import DiscoError, Several
 from disco.engine.secret import SecretRef
 from disco.hosts.actions import AwaitHost
 from disco.hosts.host import Host
@@ -115,7 +115,7 @@ class LocalServers(Component):
         )
 
     def outputs(self, seen: LocalSeen) -> ServersOutputs:
-        return ServersOutputs(hosts=self.hosts)
+        return ServersOutputs(hosts=self.hosts, disposable=True)
 
     def nothing(self) -> LocalSeen:
         return LocalSeen(NspawnSeen(network=False), frozenset(), frozenset())
@@ -202,6 +202,25 @@ class LocalServers(Component):
     def _any(self, seen: LocalSeen, machine: Machine) -> bool:
         there = seen.machines.host(machine.name)
         return there.running or bool(there.halves)
+
+    async def observe_left(self, world: World, was: LocalServers) -> NspawnSeen:
+        seen = await world[Nspawn].seen(was.network, was.machines)
+        if was.spec.network != self.spec.network and any(h.made for h in seen.hosts):
+            raise DiscoError(
+                "the servers' network can't be changed while there are servers in it",
+                where="servers.network",
+                why=f"they were made in {was.spec.network}",
+                fix="put it back, or take the stack down first: disco down",
+            )
+        return seen
+
+    def leaving(self, left: NspawnSeen, was: LocalServers) -> Iterator[Step]:
+        """Servers beyond the number that is declared now."""
+        declared = {m.name for m in self.machines}
+        for m in was.machines:
+            there = left.host(m.name)
+            if m.name not in declared and (there.made or there.running or there.halves):
+                yield Step(m.name, f"stop and remove {m.name}", (StopHost(m), RemoveHost(m)), (), 3)
 
     def checks(self, world: World) -> Iterator[Check]:
         from disco.layers.servers.checks import checks

@@ -8,3 +8,5 @@ from disco.hosts.host import Host
 
 class ServersOutputs(Outputs):
     hosts: tuple[Host, ...]
+    disposable: bool = False
+    """Whether a host that leaves the stack is destroyed with all that is on it."""

@@ -1,0 +1,106 @@
+"""Servers that leave the stack file leave the cluster first: cordoned, drained, forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from disco.engine.component import Step, World
+from disco.engine.errors import DiscoError
+from disco.hosts.facts import Facts
+from disco.hosts.host import Host
+from disco.hosts.reader import Hosts
+from disco.kube.actions import Delete, Drain
+from disco.kube.reader import Kube
+from disco.kube.rollout import is_ready
+from disco.layers.cluster import kubeadm
+from disco.store.store import Store
+
+if TYPE_CHECKING:
+    from disco.layers.cluster.kubernetes import Kubernetes
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LeftNode:
+    """A server that is no longer declared.
+
+    volumes: claims (`namespace/name`) whose data is on its disk. facts: None when it does not
+    answer.
+    """
+
+    host: Host
+    is_node: bool
+    ready: bool
+    volumes: tuple[str, ...]
+    facts: Facts | None
+
+
+async def observe(now: Kubernetes, was: Kubernetes, world: World) -> tuple[LeftNode, ...]:
+    """Raises DiscoError when the control plane's server is to go."""
+    declared = {h.name for h in now.servers.hosts}
+    gone = [h for h in was.servers.hosts if h.name not in declared]
+    if not gone:
+        return ()
+    if was.control_plane in gone:
+        raise DiscoError(
+            f"{was.control_plane.name} carries the control plane and can't leave",
+            where="servers",
+            fix="keep it as the first server, or take the cluster down first: "
+            "disco down --layer cluster",
+        )
+    kube = world[Kube]
+    if not await now.answers(kube, world[Store].names()):
+        return ()
+    nodes = {n["metadata"]["name"]: n for n in await _items(now, kube, "nodes")}
+    volumes = await _items(now, kube, "persistentvolumes")
+    return tuple([await _left(world, host, nodes.get(host.name), volumes) for host in gone])
+
+
+async def _items(now: Kubernetes, kube: Kube, kind: str) -> list[Json]:
+    found: list[Json] = (await kube.get(now.cluster, f"/api/v1/{kind}"))["items"]
+    return found
+
+
+async def _left(world: World, host: Host, node: Json | None, volumes: list[Json]) -> LeftNode:
+    try:
+        facts = await world[Hosts].facts(host)
+    except DiscoError:  # it leaves because it is broken, maybe
+        facts = None
+    on_it = tuple(_claim(v) for v in volumes if host.name in _nodes_of(v))
+    return LeftNode(host, node is not None, bool(node and is_ready(node)), on_it, facts)
+
+
+def _claim(volume: Json) -> str:
+    claim = volume["spec"].get("claimRef", {})
+    return f"{claim.get('namespace', '')}/{claim.get('name', '')}"
+
+
+def _nodes_of(volume: Json) -> list[str]:
+    """The nodes that a volume's affinity names."""
+    required = volume["spec"].get("nodeAffinity", {}).get("required", {})
+    return [
+        name
+        for term in required.get("nodeSelectorTerms", ())
+        for expression in term.get("matchExpressions", ())
+        if expression["key"] == "kubernetes.io/hostname"
+        for name in expression.get("values", ())
+    ]
+
+
+def steps(now: Kubernetes, was: Kubernetes, left: tuple[LeftNode, ...]) -> Iterator[Step]:
+    """The node first; then its host is left as it was found, if it stays."""
+    for one in left:
+        name = one.host.name
+        if one.is_node:
+            dead = "" if one.ready else "; it does not answer: be sure that it is off"
+            lost = tuple(f"the volume of {v} on {name}" for v in one.volumes)
+            forget = Delete(now.cluster, f"/api/v1/nodes/{name}", lost)
+            title = f"take {name} out of the cluster{dead}"
+            yield Step(f"{name}/drain", title, (Drain(now.cluster, name), forget), (), 10)
+        if one.facts and one.facts.ours == now.place.id and not was.servers.disposable:
+            after = (f"{name}/drain",) if one.is_node else ()
+            title = f"take Kubernetes off {name}"
+            yield Step(f"{name}/leave", title, tuple(kubeadm.leave(one.host)), after, 15)

@@ -1,0 +1,126 @@
+"""What leaves the stack file goes in an orderly way, also when that is interrupted anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sim.compare import differences, view
+from sim.interruption import tell
+from sim.stack import SimulatedStack
+from sim.stacks import STACKS
+
+Record = Callable[[str, Any], None]
+
+LOCAL = """\
+name: less
+servers: {provider: local, count: COUNT, network: 10.90.0.0/24}
+kubernetes: {}
+vault: {}
+chains:
+  akash: {validators: 1}
+"""
+IRON = STACKS["iron"]
+SECOND = "    - {name: b, address: 192.0.2.12, host_key: ssh-ed25519 AAAAb}\n"
+CHAIN = "chains:\n  akash: {validators: 3, full_nodes: 1}\n"
+CHANGES = {
+    "a local server": (LOCAL.replace("COUNT", "3"), LOCAL.replace("COUNT", "1")),
+    "a server over SSH": (IRON, IRON.replace(SECOND, "")),
+    "a chain": (IRON, IRON.replace(CHAIN, "")),
+    "a vault": (IRON, IRON.replace("vault: {replicas: 3}\n", "")),
+    "all that stands on the cluster, and a server": (
+        IRON,
+        IRON.replace(CHAIN, "").replace("vault: {replicas: 3}\n", "").replace(SECOND, ""),
+    ),
+}
+
+
+def up(text: str, folder: Path) -> SimulatedStack:
+    stack = SimulatedStack(text, folder)
+    assert stack.apply().done
+    return stack
+
+
+@pytest.mark.parametrize("leaves", CHANGES)
+def test_it_is_gone_after_dying_at_any_point(
+    folder: Path, record_property: Record, leaves: str
+) -> None:
+    before, after = CHANGES[leaves]
+    stack = up(before, folder)
+    whole = stack.simulation.capture()
+    stack.declare(after)
+    gone = stack.apply()
+    assert gone.done, gone.outcome
+    assert stack.plan().empty
+    end, wrong = view(stack), {}
+    for number in range(1, len(gone.points) + 1):
+        stack.simulation.restore(whole)
+        stack.simulation.orphans_go_on = number % 2 == 0
+        stack.apply(kill_at=number)
+        last = stack.apply()
+        found = [] if last.done else [str(last.outcome)]
+        found += differences(end, view(stack))
+        found += [f"still planned: {name}" for name, _ in stack.plan().steps]
+        if found:
+            wrong[f"{number} {gone.points[number - 1]}"] = found
+    tell(wrong, record_property, len(gone.points))
+
+
+def test_a_server_that_left_is_as_it_was_found(folder: Path) -> None:
+    found = SimulatedStack(IRON, folder).state.hosts["b"].files
+    stack = up(IRON, folder)
+    assert stack.state.hosts["b"].files != found
+    stack.declare(CHANGES["a server over SSH"][1])
+    assert stack.apply().done
+    left = stack.state.hosts["b"]
+    assert (left.files, left.units, left.links) == (found, {}, {})
+
+
+def test_a_server_leaves_the_cluster_before_it_goes(folder: Path) -> None:
+    before, after = CHANGES["a local server"]
+    stack = up(before, folder)
+    stack.declare(after)
+    plan = stack.plan()
+    assert [name for name, _ in plan.steps] == [
+        "leaving kubernetes/h2/drain",
+        "leaving kubernetes/h3/drain",
+        "leaving servers/h2",
+        "leaving servers/h3",
+    ]
+    assert plan.parts[1].upstream == ("leaving kubernetes",)
+    stack.apply()
+    assert sorted(stack.state.hosts) == ["h1"]
+
+
+def test_a_server_that_was_only_half_made_is_missed_too(folder: Path) -> None:
+    """Declared, begun, killed, and taken out of the file again."""
+    one, three = (LOCAL.replace("COUNT", n) for n in "13")
+    stack = up(one, folder)
+    stack.declare(three)
+    points = SimulatedStack(three, folder / "other").apply().points
+    number = next(i for i, label in enumerate(points, 1) if "h3" in label and "boot" in label)
+    stack.apply(kill_at=number)
+    assert "h3" in stack.state.hosts
+    stack.declare(one)
+    assert stack.apply().done
+    assert sorted(stack.state.hosts) == ["h1"]
+
+
+def test_the_first_server_carries_the_control_plane_and_can_not_leave(folder: Path) -> None:
+    stack = up(IRON, folder)
+    first = "    - {name: a, address: 192.0.2.11, host_key: ssh-ed25519 AAAAa}\n"
+    stack.declare(IRON.replace(first, ""))
+    with pytest.raises(Exception, match="carries the control plane and can't leave"):
+        stack.plan()
+
+
+def test_what_left_goes_also_with_the_rest(folder: Path) -> None:
+    """Taken out of the file, never applied, and the whole stack taken down."""
+    before, after = CHANGES["a local server"]
+    stack = up(before, folder)
+    stack.declare(after)
+    assert stack.down().done
+    assert stack.state.hosts == {} and not stack.state.networks
