@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 
 from disco.engine.gate import Report
 from disco.engine.secret import Lookup
-from disco.kube import charts as real_charts
 from disco.kube.access import Cluster
 from disco.kube.actions import Release, Uninstall
 from disco.kube.execute import KubeExecutors
@@ -46,7 +45,7 @@ class SimulatedKubeExecutors(KubeExecutors):
     def __init__(
         self, kube: Kube, lookup: Lookup, find: Callable[[str], Path], simulation: Simulation
     ) -> None:
-        super().__init__(kube, lookup, real_charts.FOLDER, find)
+        super().__init__(kube, lookup, find)
         self._simulation = simulation
 
     async def release(self, action: Release, report: Report) -> None:
@@ -57,10 +56,9 @@ class SimulatedKubeExecutors(KubeExecutors):
         self._find("helm")
         helm = Helm(self._simulation, self._cluster(action), action.namespace, action.name)
         match arguments[0]:
-            case "upgrade":
+            case "upgrade" if isinstance(action, Release):
                 labels = arguments[arguments.index("--labels") + 1]
-                chart = Path(arguments[3]).name
-                script = helm.upgrade(chart, json.loads(stdin), _labels(labels))
+                script = helm.upgrade(action.chart, json.loads(stdin), _labels(labels))
             case "uninstall":
                 script = helm.uninstall()
             case "rollback":

@@ -33,7 +33,6 @@ from disco.hosts.execute import HostExecutors
 from disco.hosts.reader import Hosts
 from disco.hosts.sessions import Sessions
 from disco.kube import actions as on_kube
-from disco.kube import charts
 from disco.kube.execute import KubeExecutors
 from disco.kube.reader import Kube
 from disco.layers import registry
@@ -92,7 +91,7 @@ class Session:
 
     def _executors(self) -> Mapping[str, Executor]:
         hosts = HostExecutors(self.sessions, self.lookup, self.find)
-        kube = KubeExecutors(self.kube, self.lookup, charts.FOLDER, self.find)
+        kube = KubeExecutors(self.kube, self.lookup, self.find)
         vault = openbao.VaultExecutors(self.kube, self.store)
         store = self.store
         executors: dict[str, Any] = {

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from disco.engine.action import Action, to_data
+from disco.kube import charts
 from disco.kube.access import Cluster
 
 MANAGER = "disco"  # the field manager of what DISCO applies itself
@@ -98,9 +99,10 @@ class Delete(Action):
 
 @dataclass(frozen=True)
 class Release(Action):
-    """A Helm release of one of our charts with these values; waits until it is ready.
+    """A Helm release of a chart of ours, or of another package, with these values.
 
-    chart:  name of a folder under `charts/`.
+    chart:  as `charts.folder` takes it: `storage`, or `PACKAGE:PATH`.
+    wait:   until it is ready.
     source: SHA-256 (hex) of the chart's files.
     """
 
@@ -127,8 +129,9 @@ class Release(Action):
 
     def command(self) -> str:
         values = json.dumps(to_data(self.values), sort_keys=True)
+        chart = charts.folder(self.chart) if ":" in self.chart else f"charts/{self.chart}"
         return (
-            f"helm upgrade --install {self.name} charts/{self.chart} -n {self.namespace} "
+            f"helm upgrade --install {self.name} {chart} -n {self.namespace} "
             f"--create-namespace{' --wait' if self.wait else ''} -f - <<'EOF'\n{values}\nEOF"
         )
 

@@ -14,6 +14,7 @@ from typing import Any
 from disco.engine.errors import DiscoError, Retry
 from disco.engine.gate import Report
 from disco.engine.secret import Lookup
+from disco.kube import charts
 from disco.kube.access import Cluster
 from disco.kube.actions import (
     DIGEST,
@@ -36,10 +37,10 @@ Find = Callable[[str], Path]
 
 
 class KubeExecutors:
-    """charts: the folder of our charts; find: an artifact's file on this machine, by name."""
+    """find: an artifact's file on this machine, by name."""
 
-    def __init__(self, kube: Kube, lookup: Lookup, charts: Path, find: Find) -> None:
-        self._kube, self._lookup, self._charts, self._find = kube, lookup, charts, find
+    def __init__(self, kube: Kube, lookup: Lookup, find: Find) -> None:
+        self._kube, self._lookup, self._find = kube, lookup, find
 
     async def apply(self, action: Apply, report: Report) -> None:
         for thing in action.objects:
@@ -136,7 +137,7 @@ class KubeExecutors:
                 "upgrade",
                 "--install",
                 action.name,
-                str(self._charts / action.chart),
+                str(charts.folder(action.chart)),
                 "--namespace",
                 action.namespace,
                 "--create-namespace",

@@ -160,12 +160,16 @@ def test_a_chart_is_known_by_the_content_of_its_files(tmp_path: Path) -> None:
     chart = tmp_path / "c" / "templates"
     chart.mkdir(parents=True)
     (chart / "a.yaml").write_text("a")
-    first = charts.source("c", tmp_path)
-    charts.source.cache_clear()
-    assert charts.source("c", tmp_path) == first
+    first = charts.digest_of(tmp_path / "c")
+    assert charts.digest_of(tmp_path / "c") == first
     (chart / "a.yaml").write_text("b")
-    charts.source.cache_clear()
-    assert charts.source("c", tmp_path) != first
+    assert charts.digest_of(tmp_path / "c") != first
+
+
+@pytest.mark.parametrize("chart", ["nonsense", "no_such_package:charts/x", "disco:charts/x"])
+def test_a_chart_that_is_not_there_is_an_error_that_names_it(chart: str) -> None:
+    with pytest.raises(DiscoError, match=f"there is no chart {chart}"):
+        charts.folder(chart)
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path: Path) -> None:
