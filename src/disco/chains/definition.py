@@ -142,6 +142,11 @@ class Chain(Model):
     def image_reference(self) -> str:
         return f"{self.image}:{self.version}"
 
+    @property
+    def image_name(self) -> str:
+        """Two chains may run one program: `localhost/akash` -> `akash`."""
+        return self.image.rpartition("/")[2]
+
     def command_lines(self) -> Mapping[Command, Arguments]:
         """Arguments after the program's name, with placeholders."""
         return {**FAMILIES[self.family], **self.commands}

@@ -88,7 +88,7 @@ class ChainNode(Component):
     @classmethod
     def wants(cls, spec: ChainSpec, name: str = "") -> tuple[str, ...]:
         chain = registry.find(spec.definition or name, Path())
-        return (chain.binary, f"images/{chain.name}")
+        return (chain.binary, f"images/{chain.image_name}")
 
     @property
     def short(self) -> str:
@@ -191,7 +191,7 @@ class ChainNode(Component):
         chain = self.chain
         return {
             "name": self.short,
-            "image": self.artifacts.image(chain.name),
+            "image": self.artifacts.image(chain.image_name),
             "binary": chain.binary,
             "envPrefix": chain.env_prefix,
             "chainId": self.chain_id,
