@@ -241,9 +241,10 @@ class SimulatedStack:
             self.simulation.finished.append(event.step)
 
     def _executors(self, process: Process) -> Any:
-        return executors(
+        own = executors(
             self.simulation, process.store, process.artifacts, process.kube, process.lookup
         )
+        return registry.with_executors(own, process.graph, process.world, process.lookup)
 
     def _in_this_world(self, work: Coroutine[Any, Any, T]) -> T:
         """The result; what the simulated world refused is raised even when the engine went on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from importlib import metadata, resources
+from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from disco.chains.definition import Chain
+from disco.engine import entry_point
 from disco.engine.errors import DiscoError, Several, WrongUse
 
 GROUP = "disco.chains"  # an entry point's object is a path, or an iterable of paths, of YAML files
@@ -73,17 +74,14 @@ def _yaml_files(folder: Traversable) -> Iterator[Traversable]:
 
 
 def _entry_points() -> Iterator[Path]:
-    for point in metadata.entry_points(group=GROUP):
+    for entry in entry_point.found(GROUP):
+        given = entry_point.load(entry)
         try:
-            given = point.load()
-        except Exception as error:
-            raise WrongUse(
-                f"the chains of the package behind {point.value} can't be loaded",
-                why=f"{type(error).__name__}: {error}",
-                fix="repair or remove that package",
-            ) from error
-        paths = [given] if isinstance(given, (str, Path)) else given
-        yield from (Path(p) for p in paths)
+            paths = [Path(given)] if isinstance(given, (str, Path)) else [Path(p) for p in given]
+        except TypeError as error:
+            why = "it has to be the path of a YAML file, or several"
+            raise entry_point.refused(entry, "names no chains", why) from error
+        yield from paths
 
 
 def _read(source: Path | Traversable) -> Any:

@@ -29,7 +29,7 @@ AllowDestroy = Annotated[
 ]
 Form = Annotated[Literal["text", "markdown", "html"], Parameter(help="How the plan is drawn.")]
 LayerName = Annotated[
-    Literal["servers", "cluster", "platform", "akash"] | None,
+    Literal["servers", "cluster", "platform", "akash", "services"] | None,
     Parameter(help="Only this layer; of `down`, this one and those above it."),
 ]
 Parallel = Annotated[int, Parameter(help="Steps that run at the same time.")]

@@ -5,6 +5,8 @@ What is said there is said once, where it is declared; a test compares the files
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 import typing
 from collections.abc import Iterator
@@ -15,9 +17,11 @@ from typing import Any
 import pydantic
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
+from disco import plugin
 from disco.cli import commands, commands_things, wiring
 from disco.cli.app import app
 from disco.engine.action import Action
+from disco.engine.component import Outputs
 from disco.engine.errors import Exit
 from disco.layers import registry
 from disco.stack.document import Trail, dotted
@@ -59,12 +63,13 @@ ENVIRONMENT = {
 
 def files() -> dict[str, str]:
     """Paths below the repository and what has to be in them."""
-    sections = registry.sections()
+    sections = registry.sections_of(registry.OWN)
     pages = {
         "commands": _commands(),
         "variables": "\n".join(_variables(sections)) + "\n",
         "exit-codes": "\n".join(_exit_codes()) + "\n",
         "actions": "\n".join(_actions()) + "\n",
+        "plugin": "\n".join(_plugin()) + "\n",
     }
     found = {f"docs/reference/{name}.md": NOTE + text for name, text in pages.items()}
     return {**found, "stack.schema.json": schema_text(sections)}
@@ -162,6 +167,30 @@ def action_kinds() -> dict[str, type[Action]]:
         if adapters and not one.__module__.startswith("disco.engine."):
             found[one.kind] = one
     return found
+
+
+def _plugin() -> Iterator[str]:
+    yield "# What components of other packages import\n"
+    yield f"All of it from `disco.plugin`, contract {plugin.CONTRACT}. docs/how-to/plugin.md shows"
+    yield "how it is used.\n"
+    named = ((n, inspect.unwrap(getattr(plugin, n))) for n in plugin.__all__)
+    rows = ([f"`{name}`", _kind(value), _meaning(value)] for name, value in named)
+    yield from _table(["name", "is", "meaning"], rows)
+
+
+def _kind(value: Any) -> str:
+    if inspect.isclass(value):
+        return "action" if issubclass(value, Action) and value is not Action else "class"
+    return "function" if inspect.isfunction(value) else "type" if callable(value) else "number"
+
+
+def _meaning(value: Any) -> str:
+    """The first paragraph of its docstring; for outputs what they hold; for types how they are."""
+    if inspect.isclass(value) and issubclass(value, Outputs) and value is not Outputs:
+        return f"Outputs: {', '.join(f'`{f}`' for f in value.model_fields)}."
+    if inspect.isclass(value) or inspect.isfunction(value):
+        return " ".join((value.__doc__ or "").split("\n\n")[0].split())
+    return f"`{re.sub(r'[a-z_.]+[.](?=[A-Z])', '', str(value))}`"
 
 
 def _table(headings: list[str], rows: Iterator[list[str]]) -> Iterator[str]:

@@ -119,7 +119,7 @@ class Session:
             openbao.SetUpVault.kind: vault.set_up,
             **nspawn.executors(self.lookup),
         }
-        return executors
+        return registry.with_executors(executors, self.graph, self.world, self.lookup)
 
     def find(self, name: str) -> Path:
         held = self.artifacts.held(name)

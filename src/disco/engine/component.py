@@ -6,7 +6,7 @@ import inspect
 import types
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cache
@@ -14,13 +14,18 @@ from typing import Any, ClassVar, TypeVar
 
 from disco.engine.action import Action
 from disco.engine.check import Check
+from disco.engine.gate import Executor
 from disco.engine.place import Place
+from disco.engine.secret import Lookup
 from disco.stack.model import Model
 
 T = TypeVar("T")
+CONTRACT = 1  # goes up when a component that was written for an earlier one would not work
 
 
 class Layer(IntEnum):
+    """From servers to services: how a plan is ordered for people, and what `--layer` names."""
+
     SERVERS = 0
     CLUSTER = 1
     PLATFORM = 2
@@ -90,6 +95,7 @@ class Component(ABC):
     many: ClassVar[bool] = False  # the section is a mapping of name -> spec
     implied: ClassVar[bool] = False  # part of every stack, also without its section
     is_ground: ClassVar[bool] = False  # its removal destroys everything that stands on it
+    contract: ClassVar[int] = 0  # in other packages: the CONTRACT that it was written for
     spec: Any
 
     def __init__(self, name: str, spec: Any, inputs: dict[str, Any], place: Place) -> None:
@@ -152,6 +158,14 @@ class Component(ABC):
 
     async def status(self, world: World) -> list[StatusLine]:
         return []
+
+    @classmethod
+    def executors(cls, world: World, lookup: Lookup) -> Mapping[str, Executor]:
+        """Who carries out the kinds of action that this component defines itself, by kind.
+
+        lookup: a secret's value, at the moment of use.
+        """
+        return {}
 
 
 @dataclass(frozen=True)
