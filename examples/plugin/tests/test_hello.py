@@ -41,10 +41,11 @@ def test_in_an_empty_cluster_the_page_is_installed_and_waited_for() -> None:
     steps = list(made.steps(made.nothing()))
 
     assert identities(steps) == [
+        "apply test:objects/hello",
         "release test:release/hello/hello",
         "await-rollout test:await/deployments/hello/hello",
     ]
-    release = steps[0].actions[0]
+    release = steps[0].actions[1]
     assert isinstance(release, Release)
     assert release.values == {
         "image": IMAGE,
@@ -66,10 +67,12 @@ def test_the_way_out_removes_the_namespace_and_says_what_is_lost() -> None:
     there = ClusterSeen(releases=frozenset({"hello/hello"}))
 
     steps = list(hello().removal(there, False))
-    assert identities(steps) == ["delete test:/api/v1/namespaces/hello"]
-    assert hello().loses(there) == ["everything in the namespace hello"]
+    assert identities(steps)[-1] == "delete test:/api/v1/namespaces/hello"
+    assert "everything in the namespace hello" in hello().loses(there)
     assert list(hello().removal(there, True)) == [], "it goes with the servers"
     assert list(hello().removal(ClusterSeen(), False)) == []
+    cut_off = ClusterSeen(frozenset({"apply test:objects/hello"}))
+    assert list(hello().removal(cut_off, False)) == steps
 
 
 def test_only_the_declared_greeting_is_a_green_answer() -> None:

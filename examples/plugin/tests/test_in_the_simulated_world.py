@@ -48,9 +48,20 @@ def test_another_greeting_changes_the_release_and_nothing_else(tmp_path: Path) -
     assert changed == ["release disco:release/hello/hello"]
 
 
+def own(points: list[str]) -> list[int]:
+    """The points of a run, counted from 1, that are this component's."""
+    return [i for i, label in enumerate(points, 1) if f"{NAME}/{NAME}" in label]
+
+
+def things(stack: SimulatedStack) -> list[str]:
+    """What is in its namespace, which is one of them."""
+    clusters = [h.cluster for h in stack.state.hosts.values() if h.cluster]
+    paths = [p for c in clusters for p in c.objects]
+    return [p for p in paths if f"{p}/".startswith(f"/api/v1/namespaces/{NAME}/")]
+
+
 def test_killed_at_any_point_of_its_own_it_ends_up_the_same(tmp_path: Path) -> None:
-    whole = SimulatedStack(STACK, tmp_path / "whole").apply()
-    points = [i for i, label in enumerate(whole.points, 1) if "hello/hello" in label]
+    points = own(SimulatedStack(STACK, tmp_path / "whole").apply().points)
 
     assert points
     for point in points:
@@ -58,3 +69,18 @@ def test_killed_at_any_point_of_its_own_it_ends_up_the_same(tmp_path: Path) -> N
         assert stack.apply(kill_at=point).killed
         assert stack.apply().done
         assert stack.plan().empty
+
+
+def test_killed_on_the_way_out_it_is_gone_after_the_next_one(tmp_path: Path) -> None:
+    stack = SimulatedStack(STACK, tmp_path)
+    stack.apply()
+    up = stack.simulation.capture()
+    points = range(1, len(stack.down(lowest_layer=4).points) + 1)
+
+    assert not things(stack)
+    for point in points:
+        stack.simulation.restore(up)
+        assert things(stack)
+        assert stack.down(kill_at=point, lowest_layer=4).killed
+        assert stack.down(lowest_layer=4).done
+        assert not things(stack)

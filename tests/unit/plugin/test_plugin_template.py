@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
-from plugin_packages import TEMPLATE, Disco
 
 from disco import plugin
+from plugin_packages import TEMPLATE, TOP, Disco, install
+
+PLAIN = ("-p", "no:cacheprovider", "-p", "no:asyncio")
 
 
 def test_its_section_is_in_the_schema(disco: Disco) -> None:
@@ -45,7 +48,7 @@ def test_it_is_planned_after_a_cluster_that_is_not_there(disco: Disco) -> None:
     assert said.code == 0, said.err
     parts = {p["name"]: p for p in json.loads(said.out)["components"]}
     assert parts["hello"]["known_after"] == ["artifacts", "kubernetes"]
-    release = parts["hello"]["steps"][0]["actions"][0]
+    release = parts["hello"]["steps"][0]["actions"][1]
     assert (release["kind"], release["chart"]) == ("release", "disco_hello:chart")
     assert release["values"]["greeting"] == "hello, world"
 
@@ -73,9 +76,29 @@ def test_its_chain_is_listed(disco: Disco) -> None:
 def test_its_own_tests_pass_without_a_cluster(disco: Disco) -> None:
     """Among them: it goes up in the simulated world, a second plan is empty, it is removed."""
     shutil.copytree(TEMPLATE / "tests", disco.folder / "tests")
-    said = disco.python("-m", "pytest", "-p", "no:cacheprovider", "-p", "no:asyncio", "tests")
+    said = disco.python("-m", "pytest", *PLAIN, "tests")
     assert said.code == 0, said.out
     assert " passed" in said.out and "skipped" not in said.out
+
+
+def test_a_copy_that_is_renamed_as_the_how_to_says_stands_beside_it(
+    disco: Disco, tmp_path: Path
+) -> None:
+    lines = (TOP / "docs/how-to/plugin.md").read_text().splitlines()
+    renaming = [x for x in lines if x.startswith(("grep -rl -i hello", "find . -depth -name"))]
+    copy, packages = tmp_path / "disco-mine", tmp_path / "packages"
+    shutil.copytree(TEMPLATE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run(["bash", "-ec", "\n".join(renaming)], cwd=copy, check=True)
+    install(copy, packages)
+    shutil.copytree(disco.packages, packages, dirs_exist_ok=True)
+
+    both = Disco(packages, copy)
+    assert both("validate").code == 0
+    found = {c["name"] for c in json.loads(both("chain", "list", "--json").out)}
+    assert found == {"akash", "hellochain", "minechain"}
+    assert {"hello", "mine"} <= set(json.loads(both("schema").out)["properties"])
+    said = both.python("-m", "pytest", *PLAIN, "tests/test_mine.py")
+    assert said.code == 0, said.out
 
 
 def imported(file: Path) -> set[str]:

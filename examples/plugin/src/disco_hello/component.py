@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from disco.plugin import (
+    Apply,
     ArtifactsOutputs,
     AwaitRollout,
     Check,
@@ -23,6 +24,7 @@ from disco.plugin import (
     Release,
     StatusLine,
     Step,
+    Uninstall,
     World,
     chart_source,
     look,
@@ -82,6 +84,11 @@ class Hello(Component):
     def steps(self, seen: ClusterSeen) -> Iterator[Step]:
         return pending(self._all_steps(), seen.done)
 
+    @property
+    def _namespace(self) -> Apply:
+        thing = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAME}}
+        return Apply(self.kubernetes.cluster, NAME, (thing,))
+
     def _all_steps(self) -> Iterator[Step]:
         cluster = self.kubernetes.cluster
         values = {
@@ -91,16 +98,22 @@ class Hello(Component):
             "port": PORT,
         }
         release = Release(cluster, NAME, NAME, CHART, chart_source(CHART), values)
-        yield Step("release", "install the page that greets", (release,), (), 2)
+        yield Step("release", "install the page that greets", (self._namespace, release), (), 2)
         ready = AwaitRollout(cluster, f"deployments/{NAME}/{NAME}")
         yield Step("ready", "the page is served", (ready,), ("release",), 3)
 
     def removal(self, seen: ClusterSeen, ground_goes: bool) -> Iterator[Step]:
-        """One action, so that it can't be half done: the release goes with its namespace."""
-        if not ground_goes and f"{NAME}/{NAME}" in seen.releases:
-            lost = (f"everything in the namespace {NAME}",)
-            delete = Delete(self.kubernetes.cluster, f"/api/v1/namespaces/{NAME}", lost)
-            yield Step("release", "remove the page that greets", (delete,), (), 2)
+        """The namespace goes last: while it is there, an earlier way out was cut off.
+
+        ground_goes: the servers go too, and with them all that is on them.
+        """
+        there = self._namespace.identity in seen.done or f"{NAME}/{NAME}" in seen.releases
+        if ground_goes or not there:
+            return
+        cluster, lost = self.kubernetes.cluster, (f"everything in the namespace {NAME}",)
+        uninstall = Uninstall(cluster, NAME, NAME)
+        delete = Delete(cluster, f"/api/v1/namespaces/{NAME}", lost)
+        yield Step("release", "remove the page that greets", (uninstall, delete), (), 2)
 
     def checks(self, world: World) -> Iterator[Check]:
         from disco_hello.checks import checks

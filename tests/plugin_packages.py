@@ -11,7 +11,7 @@ from pathlib import Path
 
 import disco
 
-TOP = Path(__file__).parents[3]
+TOP = Path(__file__).parents[1]
 TEMPLATE = TOP / "examples" / "plugin"
 OWN_SOURCE = Path(disco.__file__).parents[1]
 SOUND = '''\
