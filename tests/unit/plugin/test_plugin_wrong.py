@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from plugin_packages import SOUND, Disco, write
 
 from disco.chains import registry as chains
 from disco.engine.errors import Several, WrongUse
 from disco.layers import registry
+from plugin_packages import SOUND, Disco, write
 
 WRONG = {
     "raises": ("raise RuntimeError('half')", "can't be loaded: RuntimeError: half"),
