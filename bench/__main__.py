@@ -1,4 +1,5 @@
-"""All benchmarks, or those that are named: `python -m bench [cli] [facts] [up] [cold]`.
+"""All benchmarks, or those that are named: `python -m bench [cli] [facts] [fleet] [up]
+[cold]`. With `--svg`, fleet draws docs/img/fleet.svg anew.
 
 Each prints ratios measured in one run beside the plain figures: absolute times say little on a
 machine that does other things as well.
@@ -8,14 +9,21 @@ from __future__ import annotations
 
 import sys
 
-from bench import cli, cold, facts, up
+from bench import cli, cold, facts, fleet, up
 
-BENCHMARKS = {"cli": cli.run, "facts": facts.run, "up": up.run, "cold": cold.run}
-USUAL = ["cli", "facts", "up"]  # cold compiles everything anew
+SVG = "--svg"
+BENCHMARKS = {
+    "cli": cli.run,
+    "facts": facts.run,
+    "fleet": lambda: fleet.run(svg=SVG in sys.argv),
+    "up": up.run,
+    "cold": cold.run,
+}
+USUAL = ["cli", "facts", "fleet", "up"]  # cold compiles everything anew
 
 
 def main() -> int:
-    names = sys.argv[1:] or USUAL
+    names = [a for a in sys.argv[1:] if a != SVG] or USUAL
     unknown = [n for n in names if n not in BENCHMARKS]
     if unknown:
         print(f"no benchmark is called {unknown[0]}; there are {', '.join(BENCHMARKS)}")

@@ -19,6 +19,16 @@ class SimulatedJournal(Journal):
         self._file, self._simulation = path, simulation
 
     def write(self, event: str, **fields: Any) -> None:
+        what = self._before(event, fields)
+        super().write(event, **fields)
+        self._simulation.tick(f"after the record: {what}")
+
+    async def record(self, event: str, **fields: Any) -> None:
+        what = self._before(event, fields)
+        await super().record(event, **fields)
+        self._simulation.tick(f"after the record: {what}")
+
+    def _before(self, event: str, fields: dict[str, Any]) -> str:
         what = f"{event} {fields.get('step', '')} {fields.get('action', '')}".strip()
         try:
             self._simulation.tick(f"before the record: {what}")
@@ -26,8 +36,7 @@ class SimulatedJournal(Journal):
             if self._simulation.torn:
                 self._tear()
             raise
-        super().write(event, **fields)
-        self._simulation.tick(f"after the record: {what}")
+        return what
 
     def _tear(self) -> None:
         with self._file.open("ab") as file:

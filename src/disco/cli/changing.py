@@ -156,7 +156,7 @@ async def _carry_out(
         try:
             outcome = await runner.run()
         except asyncio.CancelledError:
-            journal.write("end", run=run, outcome="cut off")
+            await journal.record("end", run=run, outcome="cut off")  # after what is being written
             raise
     journal.write("end", run=run, outcome=outcome.ended.value)
     return outcome

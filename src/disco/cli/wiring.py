@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,9 @@ class Session:
     kube: Kube
     world: World
 
-    @property
+    @cached_property
     def journal(self) -> Journal:
+        """One for all who write in this process: they take turns."""
         return Journal(self.place.journal, veiled)
 
     def lookup(self, ref: SecretRef) -> str:

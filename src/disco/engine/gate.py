@@ -38,13 +38,13 @@ class Gate:
             raise LookupError(f"nothing here carries out actions of kind {action.kind}")
         self._check()
         note = {"run": self._run, "step": step, "action": action.identity}
-        self._journal.write("intent", digest=action.digest[:16], **note)
+        await self._journal.record("intent", digest=action.digest[:16], **note)
         try:
             await self._attempts(executor, action, report)
         except Exception as error:
-            self._journal.write("failed", error=str(error)[:2000], **note)
+            await self._journal.record("failed", error=str(error)[:2000], **note)
             raise
-        self._journal.write("done", **note)
+        await self._journal.record("done", **note)
 
     async def _attempts(self, executor: Executor, action: Action, report: Report) -> None:
         attempts = 0

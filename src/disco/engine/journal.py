@@ -1,15 +1,18 @@
 """What was meant and what came of it: appended and fsynced before and after every action.
 
-One JSON object a line. A line that was cut off by a crash is recognised and left out; the next
+Records of steps that run side by side share one fsync, and none waits for the event loop. One JSON
+object a line. A line that was cut off by a crash is recognised and left out; the next
 line starts on a line of its own.
 """
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,21 +33,66 @@ class Unfinished:
 
 
 class Journal:
-    """Append-only record of runs. `write` returns when the line is on the disk.
+    """Append-only record of runs. `write` and `record` return when the line is on the disk.
 
     veil: takes secrets out of what a program said when it failed.
     """
 
     def __init__(self, path: Path, veil: Callable[[str], str] = str) -> None:
         self._path, self._veil = path, veil
+        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        self._writer: asyncio.Task[None] | None = None
+        self._appending = threading.Lock()
 
     def write(self, event: str, **fields: Any) -> None:
         """Raises DiscoError when the disk did not take all of it."""
+        self._put(self._line(event, fields))
+
+    async def record(self, event: str, **fields: Any) -> None:
+        """`write` for many at a time: what comes while the disk is busy goes there together.
+
+        Lines stand in the order of the calls. Raises DiscoError to everybody whose line may not be
+        on the disk.
+        """
+        on_disk: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((self._line(event, fields), on_disk))
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_waiting())
+        await on_disk
+
+    async def _write_waiting(self) -> None:
+        try:
+            while self._waiting:
+                together, self._waiting = self._waiting, []
+                await self._write_together(together)
+        finally:
+            self._writer = None
+
+    async def _write_together(self, together: list[tuple[bytes, asyncio.Future[None]]]) -> None:
+        """Tell everybody how it went; who was cancelled in the meantime does not listen."""
+        failed: Exception | None = None
+        try:
+            await asyncio.to_thread(self._put, b"".join(line for line, _ in together))
+        except Exception as error:
+            failed = error
+        for _, on_disk in together:
+            if on_disk.done():
+                continue
+            if failed:
+                on_disk.set_exception(failed)
+            else:
+                on_disk.set_result(None)
+
+    def _line(self, event: str, fields: dict[str, Any]) -> bytes:
         if "error" in fields:
             fields["error"] = self._veil(fields["error"])
         line = json.dumps({"at": round(time.time(), 3), "event": event, **fields}, sort_keys=True)
+        return line.encode() + b"\n"
+
+    def _put(self, lines: bytes) -> None:
         try:
-            self._append(line.encode() + b"\n")
+            with self._appending:
+                self._append(lines)
         except OSError as error:
             raise DiscoError(
                 "the journal can't be written",
@@ -53,13 +101,13 @@ class Journal:
                 fix="free some space, or mend the folder's rights; then run again",
             ) from None
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, lines: bytes) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             size = os.fstat(handle).st_size
             cut = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
-            left = (b"\n" if cut else b"") + line
+            left = (b"\n" if cut else b"") + lines
             while left:  # a disk that is nearly full takes a part without an error
                 left = left[os.write(handle, left) :]
             os.fsync(handle)

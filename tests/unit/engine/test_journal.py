@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -98,6 +102,102 @@ def test_nobody_else_can_read_it(journal: Journal, tmp_path: Path) -> None:
     path = tmp_path / "deep" / "journal.jsonl"
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o077 == 0
+
+
+@dataclass
+class Disk:
+    """Watches a journal's fsyncs: how long each takes, how much of the file each made safe."""
+
+    path: Path
+    takes_s: float = 0.0
+    safe_bytes: int = 0
+    syncs: int = 0
+
+    def sync(self, handle: int) -> None:
+        size = os.fstat(handle).st_size
+        time.sleep(self.takes_s)
+        REAL_SYNC(handle)
+        self.safe_bytes, self.syncs = size, self.syncs + 1
+
+    def holds(self, step: str) -> bool:
+        return f'"step": "{step}"'.encode() in self.path.read_bytes()[: self.safe_bytes]
+
+
+REAL_SYNC = os.fsync
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    found = Disk(tmp_path / "journal.jsonl")
+    monkeypatch.setattr("os.fsync", found.sync)
+    return found
+
+
+async def test_many_records_share_an_fsync_and_each_is_on_the_disk_before_its_writer_goes_on(
+    disk: Disk,
+) -> None:
+    journal = Journal(disk.path)
+
+    async def steps(name: str) -> None:
+        for i in range(20):
+            await journal.record("intent", run="r1", step=f"{name}{i}", action="a")
+            assert disk.holds(f"{name}{i}")
+
+    await asyncio.gather(*(steps(name) for name in "abcdefgh"))
+
+    found = [r["step"] for r in journal.read()]
+    assert sorted(found) == sorted(f"{n}{i}" for n in "abcdefgh" for i in range(20))
+    assert [s for s in found if s.startswith("a")] == [f"a{i}" for i in range(20)]
+    assert disk.syncs <= 40
+
+
+async def test_records_stand_in_the_order_of_the_calls(disk: Disk) -> None:
+    journal = Journal(disk.path)
+    await asyncio.gather(*(journal.record("done", step=str(i)) for i in range(100)))
+    assert [r["step"] for r in journal.read()] == [str(i) for i in range(100)]
+
+
+async def test_a_slow_disk_does_not_hold_up_what_else_goes_on(disk: Disk) -> None:
+    disk.takes_s = 0.3
+    writing = asyncio.create_task(Journal(disk.path).record("run", run="r1"))
+    turns = 0
+    while not writing.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    await writing
+    assert turns > 20
+
+
+async def test_who_is_cancelled_while_the_disk_is_busy_takes_nobody_along(disk: Disk) -> None:
+    journal = Journal(disk.path)
+    disk.takes_s = 0.05
+    writing = [asyncio.create_task(journal.record("done", step=str(i))) for i in range(6)]
+    await asyncio.sleep(0.01)
+    writing[0].cancel()
+    writing[3].cancel()
+
+    ended = await asyncio.gather(*writing, return_exceptions=True)
+    await journal.record("end", outcome="cut off")
+
+    assert [isinstance(e, asyncio.CancelledError) for e in ended] == [i in (0, 3) for i in range(6)]
+    assert all(disk.holds(str(i)) for i in (1, 2, 4, 5))
+    assert [r["event"] for r in journal.read()][-1] == "end"
+
+
+async def test_records_that_can_not_be_written_are_an_error_for_each_writer(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.write_text("")
+    journal = Journal(place / "journal.jsonl")
+
+    ended = await asyncio.gather(
+        *(journal.record("done", step=str(i)) for i in range(5)), return_exceptions=True
+    )
+    assert [str(e).partition(":")[0] for e in ended] == [str(place / "journal.jsonl")] * 5
+    assert all(isinstance(e, DiscoError) for e in ended)
+
+    place.unlink()
+    await journal.record("run", run="r2")
+    assert [r["run"] for r in journal.read()] == ["r2"]
 
 
 FULL = """
