@@ -156,26 +156,26 @@ class Run:
         return steps
 
     async def _steps(self, part: Part, steps: tuple[Step, ...]) -> bool:
-        loop = asyncio.get_running_loop()
-        ended: dict[str, asyncio.Future[bool]] = {s.id: loop.create_future() for s in steps}
-
-        async def one(step: Step) -> None:
-            ok = False
-            try:
-                waits = [ended[a] for a in step.after if a in ended]
-                if not all([await w for w in waits]):
-                    self._skip(part, step, "a step before it failed")
-                else:
-                    async with self._slots:
-                        ok = await self._step(part, step)
-            finally:
-                if not ended[step.id].done():
-                    ended[step.id].set_result(ok)
-
+        """A step waits for its place only when all before it have ended: a fleet has many steps."""
+        order = Order(steps)
+        good: dict[str, bool] = {}
         async with asyncio.TaskGroup() as group:
-            for step in steps:
+
+            async def one(step: Step) -> None:
+                good[step.id] = await self._in_turn(part, step, order.before(step, good))
+                for ready in order.ended(step):
+                    group.create_task(one(ready))
+
+            for step in order.first:
                 group.create_task(one(step))
-        return all([await f for f in ended.values()])
+        return all(good.values())
+
+    async def _in_turn(self, part: Part, step: Step, may: bool) -> bool:
+        if not may:
+            self._skip(part, step, "a step before it failed")
+            return False
+        async with self._slots:
+            return await self._step(part, step)
 
     async def _step(self, part: Part, step: Step) -> bool:
         name = f"{part.name}/{step.id}"
@@ -209,7 +209,34 @@ class Run:
 
     def _fail(self, name: str, errors: list[DiscoError], seconds: float) -> None:
         self._outcome.errors += errors
-        self._events.emit(StepFailed(name, seconds, "; ".join(map(str, errors))))
+        self._events.emit(StepFailed(name, seconds, "; ".join(map(str, errors)), tuple(errors)))
+
+
+class Order:
+    """Which of a component's steps may begin, as others end.
+
+    What is planned no more, because it is done, is waited for by nobody.
+    """
+
+    def __init__(self, steps: tuple[Step, ...]) -> None:
+        ids = {s.id for s in steps}
+        self._before = {s.id: {a for a in s.after if a in ids} for s in steps}
+        self._missing = {id: len(before) for id, before in self._before.items()}
+        self._behind: dict[str, list[Step]] = {id: [] for id in ids}
+        for step in steps:
+            for a in self._before[step.id]:
+                self._behind[a].append(step)
+        self.first = [s for s in steps if not self._before[s.id]]
+
+    def before(self, step: Step, good: dict[str, bool]) -> bool:
+        """Whether all went well that a step comes after."""
+        return all(good[a] for a in self._before[step.id])
+
+    def ended(self, step: Step) -> list[Step]:
+        """The steps that waited for this one as the last; told once for each step."""
+        for behind in self._behind[step.id]:
+            self._missing[behind.id] -= 1
+        return [s for s in self._behind[step.id] if not self._missing[s.id]]
 
 
 def beyond(found: tuple[Step, ...], reviewed: tuple[Step, ...]) -> list[str]:

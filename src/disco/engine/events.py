@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from disco.engine.errors import DiscoError
+
 
 @dataclass(frozen=True)
 class Event:
@@ -52,9 +54,12 @@ class StepDone(Event):
 
 @dataclass(frozen=True)
 class StepFailed(Event):
+    """errors: each with its place, so that equal ones of many hosts can be told as one."""
+
     step: str
     seconds: float
     error: str
+    errors: tuple[DiscoError, ...] = ()
 
 
 @dataclass(frozen=True)
