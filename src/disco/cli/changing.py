@@ -21,7 +21,7 @@ from disco.engine import leaving
 from disco.engine import plan as planning
 from disco.engine.apply import Ended, Outcome, Run, Stop
 from disco.engine.component import Layer
-from disco.engine.errors import Exit, WrongUse
+from disco.engine.errors import Exit, Several, WrongUse
 from disco.engine.events import Events
 from disco.engine.journal import who
 from disco.engine.leaving import Before
@@ -197,8 +197,7 @@ def _explain(outcome: Outcome, what: str, file: Path) -> int:
     if outcome.ended is Ended.STOPPED:
         speak.talk(f"Stopped. What is done stays; go on with: {again}", "yellow")
         return int(Exit.FAILED)
-    for error in outcome.errors:
-        render.complain(error)
+    render.complain(Several(outcome.errors))
     skipped = f", {outcome.skipped} skipped" if outcome.skipped else ""
     speak.talk(
         f"{human.count(outcome.done, 'step')} done, {len(outcome.errors)} failed{skipped}. "

@@ -64,11 +64,12 @@ def error_data(error: DiscoError) -> dict[str, Any]:
 
 
 def complain(error: DiscoError | Several | StackProblems) -> int:
-    """Every error with its place, its reason and its fix. Returns the exit code."""
+    """Every error with its places, its reason and its fix. Returns the exit code."""
     if isinstance(error, StackProblems):
         return speak.complain(error)
-    for one in errors(error):
-        place = f"{one.where}: " if one.where else ""
+    for alike in _alike(errors(error)):
+        one, places = alike[0], [e.where for e in alike if e.where]
+        place = f"{human.some(places)}: " if places else ""
         speak.talk(f"error: {place}{one.what}", "red")
         if one.why:
             speak.talk(f"  why: {one.why}")
@@ -77,3 +78,12 @@ def complain(error: DiscoError | Several | StackProblems) -> int:
         if one.fix:
             speak.talk(f"  fix: {one.fix}")
     return int(error.exit)
+
+
+def _alike(errors: Iterable[DiscoError]) -> list[list[DiscoError]]:
+    """Errors that differ only by their place together: a fault of a fleet is told once. A fix that
+    names the first place is an example then."""
+    found: dict[tuple[object, ...], list[DiscoError]] = {}
+    for error in errors:
+        found.setdefault((error.what, error.why, error.details), []).append(error)
+    return list(found.values())

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from disco.cli import human, speak
+from disco.cli import human, render, speak
 from disco.cli.progress import Progress
+from disco.engine.errors import DiscoError, Several
 from disco.engine.events import (
     RunEnded,
     RunStarted,
@@ -81,6 +83,84 @@ def test_in_a_pipe_each_step_that_ends_is_a_line() -> None:
         "             it broke",
         "             badly",
         "·            1 step not done",
+    ]
+
+
+HOSTS, PARTS = 1000, 20
+FULL_DISK = "`apt-get install` ended with 100"
+
+
+def plain(out: io.StringIO) -> str:
+    return re.sub(r"\x1b\[[\d;]*m", "", out.getvalue())
+
+
+def rows(text: str, width: int = 80) -> int:
+    """Lines that a text takes on the screen."""
+    return sum(max(1, -(-cell_len(line) // width)) for line in text.splitlines())
+
+
+def fleet_runs(progress: Progress, fails: dict[str, DiscoError]) -> Iterator[None]:
+    """A run of a thousand hosts, sixteen at a time; yields after each event."""
+    ids = [f"k8s/h{h}/part-{s}" for s in range(PARTS) for h in range(1, HOSTS + 1)]
+    titles = {i: f"{i.rpartition('/')[2]} of {i.split('/')[1]}" for i in ids}
+    progress.on(RunStarted("r", tuple(titles.items()), (60.0,) * len(ids)))
+    for first in range(0, len(ids), 16):
+        now = ids[first : first + 16]
+        for i in now:
+            progress.on(StepStarted(i, titles[i]))
+            yield
+        for i in now:
+            error = fails.pop(i.split("/")[1], None)
+            if error:
+                progress.on(StepFailed(i, 1.0, str(error), (error,)))
+            else:
+                progress.on(StepDone(i, 1.0))
+            yield
+    progress.on(RunEnded("done"))
+    yield
+
+
+def test_a_run_over_a_thousand_hosts_stays_on_a_screen_of_24_lines_with_failures_by_host() -> None:
+    progress, _, out = shown(80)
+    fails = {f"h{h}": DiscoError(FULL_DISK, f"h{h}", f"no space on h{h}") for h in range(7, 900, 9)}
+    fails["h8"] = DiscoError("the API is not ready", "h8", "refused")
+    fullest, seen = 0, ""
+    for count, _ in enumerate(fleet_runs(progress, fails)):
+        if count % 50 == 0:
+            live = progress.__rich__().plain
+            fullest = max(fullest, rows(live) + rows(plain(out)))
+            seen = live or seen
+    assert f"99 more  {FULL_DISK}: h16, h25, h34, h43" in seen
+    fullest = max(fullest, rows(progress.__rich__().plain) + rows(plain(out)))
+    assert 18 <= fullest <= 24
+    assert plain(out).splitlines() == [
+        "✗     1.0 s  part-0 of h7",
+        f"             h7: {FULL_DISK}: no space on h7",
+        "✗     1.0 s  part-0 of h8",
+        "             h8: the API is not ready: refused",
+        f"✗    99 more  {FULL_DISK}: h16, h25, h34, h43, h52, h61, h70, h79 and 91 more",
+    ]
+
+
+def test_the_end_of_a_component_of_very_many_steps_is_one_line() -> None:
+    progress, _, out = shown(80)
+    for _ in fleet_runs(progress, {}):
+        pass
+    assert re.fullmatch(r"✓ +\d+\.\d s  k8s, 20000 steps\n", plain(out))
+
+
+def test_errors_that_differ_only_by_their_host_are_told_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    alike = [DiscoError("no space left", f"h{i}", "df", f"ssh h{i}") for i in range(1, 13)]
+    other = DiscoError("no space left", "h13", "quota")
+    assert render.complain(Several([*alike[:6], other, *alike[6:]])) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "error: h1, h2, h3, h4, h5, h6, h7, h8 and 4 more: no space left",
+        "  why: df",
+        "  fix: ssh h1",
+        "error: h13: no space left",
+        "  why: quota",
     ]
 
 
