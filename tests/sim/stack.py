@@ -110,14 +110,17 @@ class SimulatedStack:
         return self.simulation.state
 
     def declare(self, text: str) -> None:
-        """Somebody edits the stack file."""
+        """Somebody edits the stack file, and has the servers that it names."""
         self.loaded, self._specs = loaded(text)
+        self._put_up(self._specs["servers"])
 
     def _put_up(self, servers: Model) -> None:
         """Hosts that exist before DISCO comes."""
         if not isinstance(servers, SshServersSpec):
             return
         for host in servers.hosts:
+            if host.name in self.state.hosts:
+                continue
             there = HostState(host.name, host.address, local=False, made=True, running=True)
             there.files = {"/etc/hosts": File("127.0.0.1 localhost\n")}
             self.state.hosts[host.name] = there

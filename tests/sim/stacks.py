@@ -32,3 +32,16 @@ STACKS = {
     "wide": WIDE,
     "iron": IRON,
 }
+
+
+def fleet(hosts: int) -> str:
+    """A cluster on so many servers that exist already."""
+    rows = "".join(
+        f"    - {{name: h{i}, address: 10.9.{i // 250}.{i % 250 + 1}, "
+        f"host_key: ssh-ed25519 AAAA{i}}}\n"
+        for i in range(hosts)
+    )
+    return (
+        f"name: fleet\nservers:\n  provider: ssh\n  hosts:\n{rows}"
+        "kubernetes: {pod_subnet: 10.128.0.0/9}\n"
+    )
