@@ -45,6 +45,8 @@ def sshd(folder: Path, name: str = "h1") -> Iterator[Server]:
     config.write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {host_key}\nUsePAM no\nStrictModes no\n"
         f"AuthorizedKeysFile {allowed}\nPidFile {folder / 'pid'}\nMaxStartups 200\n"
+        # Else bash reads the settings of whoever runs the tests, at every command.
+        f"SetEnv HOME={folder}\n"
     )
     process = subprocess.Popen(
         [SSHD, "-D", "-e", "-f", str(config)],
