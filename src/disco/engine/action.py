@@ -12,9 +12,12 @@ import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Any, ClassVar
 
 from disco.engine.secret import SecretRef, Text
+
+PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 @dataclass(frozen=True)
@@ -55,21 +58,31 @@ class Action(ABC):
 
 def to_data(value: Any) -> Any:
     """Plain JSON data of an action or a part of one; secrets stay references."""
+    if type(value) in PLAIN:  # first: nearly every part is, and a fleet's plan has a million
+        return value
     if isinstance(value, Action):
-        fields = {f.name: to_data(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"kind": value.kind, **fields}
+        return {"kind": value.kind, **_fields(value)}
     if isinstance(value, (SecretRef, Text)):
         return str(value)
     if isinstance(value, Enum):
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_data(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return _fields(value)
     if isinstance(value, dict):
         return {str(k): to_data(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [to_data(v) for v in value]
     if isinstance(value, bytes):
         return "sha256:" + hashlib.sha256(value).hexdigest()
-    if value is None or isinstance(value, (str, int, float, bool)):
+    if isinstance(value, (str, int, float)):
         return value
     return str(value)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: to_data(getattr(value, name)) for name in _names(value.__class__)}
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(kind))
