@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +19,7 @@ from rich.console import Console
 from rich.live import Live
 
 from bench.curve import Series, curve
-from bench.measure import line, load
+from bench.measure import ROOT, fresh, line, load, peak_bytes
 from disco.cli import render
 from disco.cli.progress import Progress
 from disco.engine import plan as planning
@@ -34,7 +33,6 @@ from disco.engine.lock import hold
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "unit" / "engine"))
 from fake_components import Done, Fakes, Touch, component, graph_of
 
-ROOT = Path(__file__).resolve().parents[1]
 STEPS = 20  # of each host, one after the other
 HOSTS = (10, 100, 1000)
 WAYS = ("pipe", "terminal")  # where progress is shown
@@ -61,7 +59,11 @@ class Cost:
 
 def run(svg: bool = False) -> None:
     print(f"## a fleet: {STEPS} steps on each host, a record before and after each ({load()})")
-    found = {(way, n): _in_a_process(n, way) for way in WAYS for n in HOSTS}
+    found = {
+        (way, n): Cost(**json.loads(fresh("bench.fleet", str(n), way)))
+        for way in WAYS
+        for n in HOSTS
+    }
     for way in WAYS:
         _tell(way, [found[way, n] for n in HOSTS])
     if svg:
@@ -95,22 +97,13 @@ def _cpu(cost: Cost) -> float:
 def _picture(costs: list[Cost]) -> str:
     return curve(
         f"Engine CPU by hosts, {STEPS} steps on each",
-        "hosts",
+        "hosts (dashed: in proportion)",
         "seconds",
         [
             Series("run", [(c.hosts, c.run_cpu_s) for c in costs]),
             Series("plan", [(c.hosts, c.plan_cpu_s) for c in costs]),
         ],
     )
-
-
-def _in_a_process(hosts: int, way: str) -> Cost:
-    """One measurement in a fresh process: its peak memory is of nothing else."""
-    argv = [sys.executable, "-m", "bench.fleet", str(hosts), way]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=900)
-    if done.returncode:
-        raise RuntimeError(f"{argv}: {done.returncode}: {done.stderr[-2000:]}")
-    return Cost(**json.loads(done.stdout))
 
 
 def measured(hosts: int, way: str) -> Cost:
@@ -152,7 +145,7 @@ async def _measured(hosts: int, way: str, folder: Path) -> Cost:
         fsyncs=len(synced),
         records=sum(1 for _ in journal.read()),
         longest_turn_s=await turns,
-        peak_bytes=_peak(),
+        peak_bytes=peak_bytes(),
         lines=out.getvalue().count("\n"),
     )
 
@@ -216,12 +209,6 @@ async def _longest_turn() -> float:
             longest = max(longest, time.thread_time() - begun)
     except asyncio.CancelledError:
         return longest
-
-
-def _peak() -> int:
-    """Bytes of memory that this process had at most; unlike rusage, nothing of its parent."""
-    rows = Path("/proc/self/status").read_text().splitlines()
-    return next(int(r.split()[1]) * 1024 for r in rows if r.startswith("VmHWM:"))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,21 @@ def _once(argv: Sequence[str], codes: Sequence[int]) -> Took:
         raise RuntimeError(f"{argv}: {done.returncode}: {done.stderr.decode()[-400:]}")
     cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
     return Took(wall, cpu)
+
+
+def fresh(module: str, *words: str) -> str:
+    """What a module of ours prints in a process of its own: its peak memory is of nothing else."""
+    argv = [sys.executable, "-m", module, *words]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    if done.returncode:
+        raise RuntimeError(f"{argv}: {done.returncode}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def peak_bytes() -> int:
+    """Memory that this process had at most; unlike rusage, nothing of its parent."""
+    rows = Path("/proc/self/status").read_text().splitlines()
+    return next(int(r.split()[1]) * 1024 for r in rows if r.startswith("VmHWM:"))
 
 
 def disco(*words: str) -> list[str]:
