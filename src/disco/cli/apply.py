@@ -67,7 +67,8 @@ async def apply(file: Path, how: Agreed, layer: str | None) -> int:
     """Carry out what is missing."""
     confirm = agree(how.yes, "Carry this out?", how.allow_destroy)
     with _telling(how.as_json) as told:
-        return await change(file, "apply", Way(layer), confirm, how.parallel, told=told)
+        what = _typed("apply", layer)
+        return await change(file, what, Way(layer), confirm, how.parallel, told=told)
 
 
 async def apply_saved(file: Path, path: Path, signers: Path | None, how: Agreed) -> int:
@@ -106,8 +107,13 @@ async def down(file: Path, how: Agreed, layer: str | None) -> int:
     """Destroy what the stack made, in reverse order."""
     confirm = agree(how.yes, "Destroy this?", how.allow_destroy)
     with _telling(how.as_json) as told:
-        way = Way(layer, removal=True)
-        return await change(file, "down", way, confirm, how.parallel, told=told)
+        what, way = _typed("down", layer), Way(layer, removal=True)
+        return await change(file, what, way, confirm, how.parallel, told=told)
+
+
+def _typed(command: str, layer: str | None) -> str:
+    """The command as it would be typed again: `down` alone destroys more than one of a layer."""
+    return f"{command} --layer {layer}" if layer else command
 
 
 @contextmanager

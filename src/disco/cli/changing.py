@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from disco import __version__
 from disco.cli import human, planned, render, speak
 from disco.cli.app import of
 from disco.cli.progress import shown
@@ -22,7 +23,7 @@ from disco.engine import plan as planning
 from disco.engine.apply import Ended, Outcome, Run, Stop
 from disco.engine.component import Layer
 from disco.engine.errors import Exit, Several, WrongUse
-from disco.engine.events import Events
+from disco.engine.events import Event, Events, StepSkipped
 from disco.engine.journal import who
 from disco.engine.leaving import Before
 from disco.engine.lock import Held, hold
@@ -32,7 +33,9 @@ from disco.stack.model import Model
 
 Confirm = Callable[[Plan], bool]
 Told = dict[str, Any]
+Skipped = dict[str, list[str]]  # why -> steps
 After = Callable[[Session, Told], Awaitable[int]]
+ERRORS, ERROR_CHARACTERS = 50, 2000  # what the journal keeps of a run's errors
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ async def change(
 ) -> int:
     """Hold the lock, look, plan, ask, carry out. Returns the exit code.
 
+    what: the command with the layer it is about, as it would be typed again.
     after: what follows a run that went well. told: gets what there is to tell, as data.
     """
     told = {} if told is None else told
@@ -145,9 +149,18 @@ async def _carry_out(
     what: str,
 ) -> Outcome:
     events, stop, journal = Events(), Stop(), session.journal
+    begun = time.monotonic()
     journal.write(
-        "run", run=run, who=who(), what=what, plan=plan.digest[:16], steps=len(plan.steps)
+        "run",
+        run=run,
+        who=who(),
+        what=what,
+        plan=plan.digest[:16],
+        steps=len(plan.steps),
+        version=__version__,
     )
+    skipped: Skipped = {}
+    events.listen(lambda event: _note_skipped(skipped, event))
     gate = session.gate(run, held)
     runner = Run(
         plan, session.graph, looks, session.world, gate, events, stop, run, parallel=parallel
@@ -156,10 +169,35 @@ async def _carry_out(
         try:
             outcome = await runner.run()
         except asyncio.CancelledError:
-            await journal.record("end", run=run, outcome="cut off")  # after what is being written
+            # after what is being written
+            await journal.record("end", run=run, outcome="cut off", seconds=_since(begun))
             raise
-    journal.write("end", run=run, outcome=outcome.ended.value)
+    journal.write("end", run=run, seconds=_since(begun), **_end_data(outcome, skipped))
     return outcome
+
+
+def _note_skipped(skipped: Skipped, event: Event) -> None:
+    if isinstance(event, StepSkipped):
+        skipped.setdefault(event.why, []).append(event.step)
+
+
+def _since(begun: float) -> float:
+    return round(time.monotonic() - begun, 3)
+
+
+def _end_data(outcome: Outcome, skipped: Skipped) -> Told:
+    """How a run ended, for the journal: counts, each error with its fix, what was not begun."""
+    return {
+        "outcome": outcome.ended.value,
+        "done": outcome.done,
+        "failed": len(outcome.errors),
+        "skipped": outcome.skipped,
+        "why_skipped": skipped,
+        "errors": [
+            {k: render.error_data(e)[k][:ERROR_CHARACTERS] for k in ("what", "where", "why", "fix")}
+            for e in outcome.errors[:ERRORS]
+        ],
+    }
 
 
 @contextmanager
@@ -203,6 +241,7 @@ def _explain(outcome: Outcome, what: str, file: Path) -> int:
         f"{human.count(outcome.done, 'step')} done, {len(outcome.errors)} failed{skipped}. "
         f"What is done stays; mend what is named, then: {again}"
     )
+    speak.talk(f"What is wrong, and what to do first: disco doctor{of(file)}")
     return int(Exit.FAILED)
 
 

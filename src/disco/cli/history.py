@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from disco.cli import speak
+from disco.cli import human, speak
 from disco.cli.wiring import located
 from disco.engine.errors import Exit, WrongUse
 from disco.engine.journal import Journal
-from disco.engine.place import Place
+from disco.engine.lock import Holder, last_holder
 
-HEADINGS = ["run", "when", "who", "what", "took", "steps", "actions", "ended"]
+HEADINGS = ["run", "when", "who", "what", "took", "plan", "disco", "done", "failed", "skipped"]
+HEADINGS += ["of", "ended"]
+SPARE = ("disco", "plan", "who")
 ACTION_HEADINGS = ["at", "took", "outcome", "step", "action"]
+RUNNING = "running"
 UNKNOWN = "cut off"  # it never said how it ended
+CLOCK_S = 1.0  # a record's time is rounded
 
 
 @dataclass
@@ -34,44 +37,52 @@ class Did:
 
 @dataclass
 class Ran:
-    """One run as the journal has it. Times are Unix time."""
+    """One run as the journal has it. Times are Unix time.
+
+    done, failed, skipped: steps; None for a run that never said how it ended.
+    plan:        the beginning of its plan's digest.
+    why_skipped: why -> steps. errors: each with what, where, why and fix.
+    """
 
     run: str
     at: float
     who: str = ""
     what: str = ""
+    plan: str = ""
+    version: str = ""
     steps: int = 0
     last: float = 0.0
     ended: str = ""
+    took_s: float | None = None
+    done: int | None = None
+    failed: int | None = None
+    skipped: int | None = None
+    why_skipped: dict[str, list[str]] = field(default_factory=dict)
+    errors: list[dict[str, str]] = field(default_factory=list)
     actions: list[Did] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        return self.last - self.at if self.took_s is None else self.took_s
 
 
 def history(file: Path, run: str, as_json: bool) -> int:
     """Print the runs, or one of them. Returns the exit code."""
     _, place = located(file)
-    runs = runs_of(Journal(place.journal).read(), alive=is_running(place))
+    runs = runs_of(Journal(place.journal).read(), last_holder(place.lock))
     if run:
         _print_one(_chosen(runs, run), as_json)
     elif as_json:
         speak.data_json([_data(r) for r in runs])
     elif runs:
-        speak.data_table(HEADINGS, [_row(r) for r in runs])
+        speak.data_table(HEADINGS, [_row(r) for r in runs], spare=SPARE)
     else:
         speak.talk("No run yet. Begin with: disco plan")
     return int(Exit.DONE)
 
 
-def is_running(place: Place) -> bool:
-    """Whether the process that held the lock last is still there."""
-    try:
-        pid = int(json.loads(place.lock.read_text())["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return Path(f"/proc/{pid}").exists()
-
-
-def runs_of(records: Iterable[dict[str, Any]], alive: bool = False) -> list[Ran]:
-    """The runs, oldest first. alive: somebody holds the lock, so the last one may still go on."""
+def runs_of(records: Iterable[dict[str, Any]], holder: Holder | None = None) -> list[Ran]:
+    """The runs, oldest first. holder: of the lock; the last run may be its, and go on."""
     found: dict[str, Ran] = {}
     for record in records:
         name = str(record.get("run", ""))
@@ -80,7 +91,8 @@ def runs_of(records: Iterable[dict[str, Any]], alive: bool = False) -> list[Ran]
         _take(ran, record)
     runs = list(found.values())
     for ran in runs:
-        ran.ended = ran.ended or ("running" if alive and ran is runs[-1] else UNKNOWN)
+        goes_on = ran is runs[-1] and holder and holder.alive and ran.at >= holder.at - CLOCK_S
+        ran.ended = ran.ended or (RUNNING if goes_on else UNKNOWN)
     return runs
 
 
@@ -88,7 +100,8 @@ def _take(ran: Ran, record: dict[str, Any]) -> None:
     match record["event"]:
         case "run":
             ran.who, ran.what = record.get("who", ""), record.get("what", "")
-            ran.steps = record.get("steps", 0)
+            ran.steps, ran.plan = record.get("steps", 0), record.get("plan", "")
+            ran.version = record.get("version", "")
         case "intent":
             ran.actions.append(Did(record["at"], record["step"], record["action"]))
         case "done" | "failed" as outcome:
@@ -98,7 +111,13 @@ def _take(ran: Ran, record: dict[str, Any]) -> None:
                     did.error = record.get("error", "")
                     return
         case "end":
-            ran.ended = record.get("outcome", "")
+            _take_end(ran, record)
+
+
+def _take_end(ran: Ran, record: dict[str, Any]) -> None:
+    ran.ended, ran.took_s = record.get("outcome", ""), record.get("seconds")
+    ran.done, ran.failed, ran.skipped = (record.get(k) for k in ("done", "failed", "skipped"))
+    ran.why_skipped, ran.errors = record.get("why_skipped", {}), record.get("errors", [])
 
 
 def _chosen(runs: list[Ran], name: str) -> Ran:
@@ -113,23 +132,43 @@ def _print_one(ran: Ran, as_json: bool) -> None:
     if as_json:
         speak.data_json({**_data(ran), "actions": [vars(did) for did in ran.actions]})
         return
-    speak.talk(f"{ran.run}: disco {ran.what} by {ran.who}, {ran.steps} steps, {ran.ended}")
+    speak.talk(told(ran))
     speak.data_table(ACTION_HEADINGS, [_action_row(did) for did in ran.actions])
     for did in ran.actions:
         if did.error:
             speak.talk(f"{did.step}: {did.error}", "red")
+    for why, steps in ran.why_skipped.items():
+        speak.talk(f"skipped, {why}: {', '.join(steps)}", "yellow")
+
+
+def told(ran: Ran) -> str:
+    """A run in one line."""
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(ran.at))
+    by = f" by {ran.who}" if ran.who else ""
+    said = (
+        f"{ran.run}: disco {ran.what}{by} at {when}, {ran.ended} after {human.clock(ran.seconds)}"
+    )
+    if ran.done is not None:
+        said += f": {ran.done} done, {ran.failed} failed, {ran.skipped} skipped of {ran.steps}"
+    version = f"; disco {ran.version}, plan {ran.plan}" if ran.version else ""
+    return f"{said}{version}"
 
 
 def _data(ran: Ran) -> dict[str, Any]:
-    seconds = round(ran.last - ran.at, 3)
-    return {**vars(ran), "seconds": seconds, "actions": len(ran.actions)}
+    kept = {k: v for k, v in vars(ran).items() if k != "took_s"}
+    return {**kept, "seconds": round(ran.seconds, 3), "actions": len(ran.actions)}
 
 
 def _row(ran: Ran) -> list[str]:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(ran.at))
-    took = f"{ran.last - ran.at:.0f} s".rjust(6)
-    counts = [str(ran.steps).rjust(5), str(len(ran.actions)).rjust(7)]
-    return [ran.run, when, ran.who, ran.what, took, *counts, ran.ended]
+    took = f"{ran.seconds:.0f} s".rjust(6)
+    counts = [_count(ran.done, 4), _count(ran.failed, 6), _count(ran.skipped, 7)]
+    of_all = [*counts, _count(ran.steps, 3)]
+    return [ran.run, when, ran.who, ran.what, took, ran.plan[:8], ran.version, *of_all, ran.ended]
+
+
+def _count(number: int | None, wide: int) -> str:
+    return ("" if number is None else str(number)).rjust(wide)
 
 
 def _action_row(did: Did) -> list[str]:

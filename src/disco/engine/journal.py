@@ -121,11 +121,7 @@ class Journal:
         except FileNotFoundError:
             return
         for line in content.splitlines():
-            try:
-                record = json.loads(line)
-            except ValueError:
-                continue  # cut off by a crash
-            if isinstance(record, dict) and "event" in record:
+            if record := record_of(line):
                 yield record
 
     def applied(self) -> dict[str, str]:
@@ -156,6 +152,16 @@ class Journal:
             elif r["event"] in ("done", "failed"):
                 begun.pop((r.get("step", ""), r.get("action", "")), None)
         return list(begun.values())
+
+
+def record_of(line: bytes) -> dict[str, Any] | None:
+    """The record that a line of the journal is; None for one that a crash cut off."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    is_record = isinstance(found, dict) and "event" in found
+    return found if is_record and isinstance(found.get("at"), (int, float)) else None
 
 
 def who() -> str:

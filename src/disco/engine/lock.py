@@ -16,6 +16,9 @@ from disco.engine.errors import DiscoError
 from disco.engine.journal import who
 from disco.engine.place import write_atomically
 
+STARTED = 19  # field of /proc/PID/stat after the name: ticks between boot and the process's start
+CLOCK_S = 5.0  # this machine's clock may have been set a little since
+
 
 @dataclass(frozen=True)
 class Held:
@@ -34,6 +37,47 @@ class Held:
                 why=f"fencing token is {found}, ours is {self.token}",
                 fix="look at `disco history`, then plan again",
             )
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who took the lock last.
+
+    at:    Unix time; 0 when it is not known.
+    alive: whether that process is still there, so that its run goes on.
+    """
+
+    who: str
+    what: str
+    pid: int
+    at: float
+    alive: bool
+
+
+def last_holder(path: Path) -> Holder | None:
+    """None when nobody ever took it. Raises PermissionError when this account may not know."""
+    try:
+        note = json.loads(path.read_text())
+        pid = int(note["pid"])
+    except PermissionError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    at = float(note.get("at", 0))
+    alive = _is_the_same(pid, at)
+    return Holder(str(note.get("who", "")), str(note.get("what", "")), pid, at, alive)
+
+
+def _is_the_same(pid: int, at: float) -> bool:
+    """Whether the process is there, and began before the lock was taken: numbers are used again."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        boot = float(Path("/proc/uptime").read_text().split()[0])
+    except OSError:
+        return False
+    ticks = float(stat.rpartition(")")[2].split()[STARTED])
+    began = time.time() - boot + ticks / os.sysconf("SC_CLK_TCK")
+    return not at or began <= at + CLOCK_S
 
 
 @contextmanager

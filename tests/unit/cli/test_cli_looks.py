@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 from cli_said import Disco
 
 from disco.cli import status
+from disco.cli.events import Tail
 from disco.cli.history import runs_of
 from disco.engine.component import StatusLine
 from disco.engine.journal import Journal
+from disco.engine.lock import last_holder
 from disco.engine.place import Place
 from disco.store import CertificateAuthority, Store
 
@@ -38,10 +41,46 @@ def test_history_says_how_each_run_ended(disco: Disco, stack: Path) -> None:
     assert [(r[0], r[4], r[-1]) for r in rows] == [("aa11", "up", "failed"), ("ab22", "up", "off")]
 
 
+def test_history_tells_who_ran_what_from_which_plan_and_how_much_of_it(
+    disco: Disco, stack: Path
+) -> None:
+    journal = Journal(Place.of(stack, "lab").journal)
+    note = {"who": "me@here", "what": "down --layer akash", "steps": 6}
+    journal.write("run", run="cc33", plan="0123456789abcdef", version="9.8.7", **note)
+    skipped = {"stopped": ["a/x", "a/y"]}
+    counts = {"done": 3, "failed": 1, "skipped": 2, "seconds": 75.5}
+    journal.write("end", run="cc33", outcome="failed", why_skipped=skipped, **counts)
+    one = json.loads(disco("history", "--json").out)[0]
+    assert one | note | counts | {"plan": "0123456789abcdef", "version": "9.8.7"} == one
+    row = disco("history").out.splitlines()[1]
+    assert "me@here  down --layer akash    76 s  01234567  9.8.7" in row
+    assert row.split()[-5:] == ["3", "1", "2", "6", "failed"]
+    said = disco("history", "--run", "cc").err
+    assert "3 done, 1 failed, 2 skipped of 6; disco 9.8.7, plan 0123456789abcdef" in said
+    assert "skipped, stopped: a/x, a/y" in said
+
+
 def test_a_run_whose_process_is_there_goes_on(disco: Disco, stack: Path) -> None:
     written(stack)
     Place.of(stack, "lab").lock.write_text(json.dumps({"pid": os.getpid()}))
     assert disco("history").out.splitlines()[-1].endswith("running")
+
+
+def test_a_killed_run_is_not_taken_for_the_one_that_holds_the_lock_now(
+    disco: Disco, stack: Path
+) -> None:
+    written(stack)
+    now = {"pid": os.getpid(), "at": time.time() + 60}
+    Place.of(stack, "lab").lock.write_text(json.dumps(now))
+    assert disco("history").out.splitlines()[-1].endswith("cut off")
+
+
+def test_a_process_that_has_the_number_of_a_dead_holder_is_not_the_holder(stack: Path) -> None:
+    lock = Place.of(stack, "lab").lock
+    lock.parent.mkdir(parents=True)
+    lock.write_text(json.dumps({"pid": os.getpid(), "at": time.time() - 1e6}))
+    holder = last_holder(lock)
+    assert holder is not None and not holder.alive
 
 
 def test_history_of_one_run_has_its_actions(disco: Disco, stack: Path) -> None:
@@ -64,6 +103,92 @@ def test_events_are_one_object_a_line(disco: Disco, stack: Path) -> None:
     written(stack)
     lines = disco("events", "--json", "--tail", "2").out.splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["run", "intent"]
+
+
+def test_history_and_events_read_a_journal_cut_off_at_any_byte(disco: Disco, stack: Path) -> None:
+    journal = Journal(Place.of(stack, "lab").journal)
+    journal.write("run", run="aa11", who="me — 誰か", what="up", plan="0f", steps=1, version="1")
+    journal.write("intent", run="aa11", step="servers/h1", action="boot h1")
+    journal.write("failed", run="aa11", step="servers/h1", action="boot h1", error="a\nb")
+    journal.write("end", run="aa11", outcome="failed", done=0, failed=1, skipped=0, seconds=1.0)
+    file = Place.of(stack, "lab").journal
+    content = file.read_bytes()
+    for length in range(len(content) + 1):
+        file.write_bytes(content[:length])
+        whole = [r["event"] for r in journal.read()]
+        told, listed = disco("events", "--json"), disco("history", "--json")
+        assert [json.loads(line)["event"] for line in told.out.splitlines()] == whole
+        assert (told.code, listed.code) == (0, 0)
+        ended = [r["ended"] for r in json.loads(listed.out or "[]")]
+        assert ended == ["failed" if "end" in whole else "cut off"] * ("run" in whole)
+
+
+def filled(path: Path, *names: str) -> None:
+    for name in names:
+        Journal(path).write("intent", run=name, step="s", action="a")
+
+
+def runs_in(tail: Tail) -> list[str]:
+    return [r["run"] for r in tail.new()]
+
+
+def test_following_goes_on_after_a_cut_at_any_byte(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    filled(path, "r1", "r2", "r3")
+    content = path.read_bytes()
+    ends = [i + 1 for i, byte in enumerate(content) if byte == ord("\n")]
+    for length in range(len(content) + 1):
+        path.write_bytes(content)
+        tail = Tail(path)
+        assert runs_in(tail) == ["r1", "r2", "r3"]
+        path.write_bytes(content[:length])
+        # A record that only lost its newline gets it back, and stays the one that was told.
+        assert runs_in(tail) == []
+        filled(path, "r4")
+        assert runs_in(tail) == ["r4"], length
+        whole = sum(end <= length for end in ends) + (length + 1 in ends)
+        assert len(list(Journal(path).read())) == whole + 1
+
+
+def test_following_tells_a_record_once_however_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    filled(path, "r1", "r2")
+    content = path.read_bytes()
+    for length in range(len(content) + 1):
+        path.write_bytes(content[:length])
+        tail = Tail(path)
+        first = runs_in(tail)
+        path.write_bytes(content)
+        assert first + runs_in(tail) == ["r1", "r2"], length
+
+
+def test_following_goes_on_in_the_file_that_takes_the_place_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    tail = Tail(path)
+    assert runs_in(tail) == []
+    filled(path, "r1")
+    assert runs_in(tail) == ["r1"]
+    filled(path, "r2")  # not read before the file is moved away
+    path.rename(tmp_path / "journal.1")
+    assert runs_in(tail) == ["r2"]
+    filled(path, "r3", "r4", "r5")
+    assert runs_in(tail) == ["r3", "r4", "r5"]
+    path.unlink()
+    assert runs_in(tail) == []
+    filled(path, "r6")
+    assert runs_in(tail) == ["r6"]
+
+
+def test_following_sees_a_journal_that_was_emptied_and_grew_past_where_it_was(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal"
+    filled(path, "r1")
+    tail = Tail(path)
+    assert runs_in(tail) == ["r1"]
+    path.write_bytes(b"")
+    filled(path, "r2", "r3", "r4")
+    assert runs_in(tail) == ["r2", "r3", "r4"]
 
 
 @pytest.mark.usefixtures("stack")

@@ -76,7 +76,9 @@ def test_a_journal_cut_off_at_any_byte_is_read_and_goes_on(
 def test_lines_that_are_no_records_are_left_out(journal: Journal, tmp_path: Path) -> None:
     fill(journal)
     path = tmp_path / "deep" / "journal.jsonl"
-    path.write_bytes(b'\xff\xfe\n[1]\n{"no": "event"}\n"text"\n\n' + path.read_bytes())
+    path.write_bytes(
+        b'\xff\xfe\n[1]\n{"no": "event"}\n{"event": "run"}\n"text"\n\n' + path.read_bytes()
+    )
 
     assert len(list(journal.read())) == 6
 
