@@ -24,7 +24,7 @@ from disco.engine.apply import Ended, Outcome, Run, Stop
 from disco.engine.component import Layer
 from disco.engine.errors import Exit, Several, WrongUse
 from disco.engine.events import Event, Events, StepSkipped
-from disco.engine.journal import who
+from disco.engine.journal import ERROR_CHARACTERS, who
 from disco.engine.leaving import Before
 from disco.engine.lock import Held, hold
 from disco.engine.plan import Look, Plan
@@ -35,7 +35,7 @@ Confirm = Callable[[Plan], bool]
 Told = dict[str, Any]
 Skipped = dict[str, list[str]]  # why -> steps
 After = Callable[[Session, Told], Awaitable[int]]
-ERRORS, ERROR_CHARACTERS = 50, 2000  # what the journal keeps of a run's errors
+ERRORS = 50  # what the journal keeps of them
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Gate:
         try:
             await self._attempts(executor, action, report)
         except Exception as error:
-            await self._journal.record("failed", error=str(error)[:2000], **note)
+            await self._journal.record("failed", error=str(error), **note)
             raise
         await self._journal.record("done", **note)
 

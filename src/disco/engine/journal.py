@@ -21,6 +21,8 @@ from typing import Any
 
 from disco.engine.errors import DiscoError
 
+ERROR_CHARACTERS = 2000  # kept of what a program said
+
 
 @dataclass(frozen=True)
 class Unfinished:
@@ -85,7 +87,7 @@ class Journal:
 
     def _line(self, event: str, fields: dict[str, Any]) -> bytes:
         if "error" in fields:
-            fields["error"] = self._veil(fields["error"])
+            fields["error"] = self._veil(fields["error"])[:ERROR_CHARACTERS]
         line = json.dumps({"at": round(time.time(), 3), "event": event, **fields}, sort_keys=True)
         return line.encode() + b"\n"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from disco.engine.errors import DiscoError
-from disco.engine.journal import Journal
+from disco.engine.journal import ERROR_CHARACTERS, Journal
 
 NOTE = {"run": "r1", "step": "s", "action": "a"}
 
@@ -45,6 +45,13 @@ def test_what_a_failed_program_said_is_kept_without_secrets(tmp_path: Path) -> N
     journal = Journal(tmp_path / "j", veil=lambda text: text.replace("s3cret", "•••"))
     journal.write("failed", **NOTE, error="login with s3cret refused")
     assert [r["error"] for r in journal.read()] == ["login with ••• refused"]
+
+
+def test_a_long_error_is_cut_only_after_secrets_were_taken_out(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j", veil=lambda text: text.replace("s3cret", "•••"))
+    journal.write("failed", **NOTE, error="." * (ERROR_CHARACTERS - 3) + "s3cret")
+    (record,) = journal.read()
+    assert "s3c" not in record["error"] and len(record["error"]) == ERROR_CHARACTERS
 
 
 def test_a_journal_that_is_not_there_is_empty(journal: Journal) -> None:

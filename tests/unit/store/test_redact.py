@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +31,21 @@ def test_a_value_inside_another_does_not_leave_a_rest() -> None:
 def test_base64_of_a_value_is_masked_too() -> None:
     shown = base64.b64encode(b"correct horse\n").decode()
     assert "Y29y" not in redact(f'{{"password": "{shown}"}}', ["correct horse\n"])
+
+
+@given(before=st.binary(max_size=5), value=values, after=st.binary(max_size=5))
+def test_a_value_inside_of_what_is_encoded_is_masked(
+    before: bytes, value: str, after: bytes
+) -> None:
+    raw = before + value.encode() + after
+    for shown in (base64.b64encode(raw), base64.urlsafe_b64encode(raw)):
+        assert MASK in redact(shown.decode(), [value])
+
+
+@pytest.mark.parametrize("value", ["correct horse", 'a "quoted" horse', "line one\nline two"])
+def test_a_value_in_hex_or_in_json_is_masked(value: str) -> None:
+    for text in (value.encode().hex(), value.encode().hex().upper(), json.dumps(value)[1:-1]):
+        assert redact(f"<{text}>", [value]) == f"<{MASK}>"
 
 
 def test_single_lines_of_a_key_are_masked_but_not_its_armour() -> None:
