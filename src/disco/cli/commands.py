@@ -302,7 +302,23 @@ def events(
     return run(module.events(file, follow, tail, json), when_cut_off="")
 
 
-@app.command(group=INSIDE, sort_key=14)
+@app.command(group=LOOK, sort_key=14)
+def doctor(
+    *,
+    file: File = STACK,
+    bundle: Annotated[
+        Path | None,
+        Parameter(help="Write there, as .tar.gz, what somebody who helps needs; without secrets."),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Say what is wrong, the likeliest cause first, and what to do; changes nothing."""
+    from disco.cli import doctor as module
+
+    return run(module.doctor(file, json, bundle))
+
+
+@app.command(group=INSIDE, sort_key=15)
 def logs(
     name: str,
     /,
@@ -324,7 +340,7 @@ def logs(
     return run(module.logs(file, name, follow, tail), when_cut_off="")
 
 
-@app.command(group=INSIDE, sort_key=15)
+@app.command(group=INSIDE, sort_key=16)
 def shell(name: str, /, *, file: File = STACK) -> int:
     """Open a shell on a host or in a pod.
 
@@ -338,7 +354,7 @@ def shell(name: str, /, *, file: File = STACK) -> int:
     return run(module.shell(file, name), when_cut_off="")
 
 
-@app.command(group=INSIDE, sort_key=16)
+@app.command(group=INSIDE, sort_key=17)
 def exec(name: str, /, *command: str, file: File = STACK) -> int:
     """Run one command on a host or in a pod.
 
@@ -357,7 +373,7 @@ def exec(name: str, /, *command: str, file: File = STACK) -> int:
     return run(module.execute(file, name, command), when_cut_off="")
 
 
-@app.command(group=INSIDE, sort_key=17)
+@app.command(group=INSIDE, sort_key=18)
 def kubectl(*arguments: str, file: File = STACK) -> int:
     """Run kubectl as the cluster's administrator.
 
@@ -373,7 +389,7 @@ def kubectl(*arguments: str, file: File = STACK) -> int:
     return run(module.kubectl(file, arguments), when_cut_off="")
 
 
-@app.command(group=INSIDE, sort_key=18)
+@app.command(group=INSIDE, sort_key=19)
 def kubeconfig(
     *,
     file: File = STACK,

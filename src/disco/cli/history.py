@@ -73,7 +73,7 @@ def history(file: Path, run: str, as_json: bool) -> int:
     if run:
         _print_one(_chosen(runs, run), as_json)
     elif as_json:
-        speak.data_json([_data(r) for r in runs])
+        speak.data_json([data(r) for r in runs])
     elif runs:
         speak.data_table(HEADINGS, [_row(r) for r in runs], spare=SPARE)
     else:
@@ -130,7 +130,7 @@ def _chosen(runs: list[Ran], name: str) -> Ran:
 
 def _print_one(ran: Ran, as_json: bool) -> None:
     if as_json:
-        speak.data_json({**_data(ran), "actions": [vars(did) for did in ran.actions]})
+        speak.data_json({**data(ran), "actions": [vars(did) for did in ran.actions]})
         return
     speak.talk(told(ran))
     speak.data_table(ACTION_HEADINGS, [_action_row(did) for did in ran.actions])
@@ -154,7 +154,8 @@ def told(ran: Ran) -> str:
     return f"{said}{version}"
 
 
-def _data(ran: Ran) -> dict[str, Any]:
+def data(ran: Ran) -> dict[str, Any]:
+    """A run for programs."""
     kept = {k: v for k, v in vars(ran).items() if k != "took_s"}
     return {**kept, "seconds": round(ran.seconds, 3), "actions": len(ran.actions)}
 

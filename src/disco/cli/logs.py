@@ -37,7 +37,7 @@ async def logs(file: Path, name: str, follow: bool, tail: int) -> int:
     """Print the last lines of each log, and go on with new ones if asked."""
     async with open_stack(file) as session:
         wanted = await target(session, name)
-        sources = await _sources(session, wanted, follow, tail)
+        sources = await sources_of(session, wanted, follow, tail)
         if not sources and not follow:
             raise DiscoError(f"{name} has no log: no pod is there", fix="see: disco status")
         printer = Printer([s.label for s in sources])
@@ -83,7 +83,7 @@ async def _follow(
                 if source.key not in running:
                     running[source.key] = group.create_task(_print_all(source, printer))
             await asyncio.sleep(PAUSE_S)
-            sources = await _again(lambda: _sources(session, wanted, True, -1))
+            sources = await _again(lambda: sources_of(session, wanted, True, -1))
             for key in [k for k, task in running.items() if task.done() and _is_host(k)]:
                 del running[key]  # the connection was lost: begin again
 
@@ -100,7 +100,7 @@ async def _again(look: Callable[[], Awaitable[list[Source]]]) -> list[Source]:
         return []
 
 
-async def _sources(session: Session, wanted: Target, follow: bool, tail: int) -> list[Source]:
+async def sources_of(session: Session, wanted: Target, follow: bool, tail: int) -> list[Source]:
     """tail: lines from the end of each; -1 for all."""
     found = [_of_host(session, h, wanted.unit, follow, tail) for h in wanted.hosts]
     for pod in await found_pods(session, wanted):

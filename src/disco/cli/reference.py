@@ -44,7 +44,8 @@ EXITS = {
     ),
     Exit.RED: (
         "red",
-        "A check failed, something in `disco status` is not up, or an artifact is damaged.",
+        "A check failed, something in `disco status` is not up, an artifact is damaged, or `disco "
+        "doctor` found something.",
     ),
     commands.CUT_OFF: (
         "cut off",

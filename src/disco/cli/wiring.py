@@ -155,11 +155,17 @@ def new_run() -> str:
 
 
 @asynccontextmanager
-async def open_stack(file: Path, environ: Mapping[str, str] = os.environ) -> AsyncIterator[Session]:
-    """Load a stack and open what reads it. Raises StackProblems, or DiscoError."""
+async def open_stack(
+    file: Path, environ: Mapping[str, str] = os.environ, *, makes: bool = True
+) -> AsyncIterator[Session]:
+    """Load a stack and open what reads it. Raises StackProblems, or DiscoError.
+
+    makes: the state folder, where there is none.
+    """
     loaded, place = located(file, environ)
     graph = wired(loaded, place)
-    place.open()
+    if makes:
+        place.open()
     store = Store(place)
     opened(store)
     artifacts = Artifacts(lock=Lock.beside(file))

@@ -22,6 +22,7 @@ class Check:
     id:      `component/what`, stable, used in reports and by `--only`.
     fix:     what to do when it is red.
     within_s: seconds after which no answer is an answer.
+    reads_only: False where asking makes something for a while, such as a pod or a login.
     """
 
     id: str
@@ -29,3 +30,4 @@ class Check:
     fix: str
     ask: Callable[[], Awaitable[Answer]] = field(repr=False, compare=False)
     within_s: float = 30.0
+    reads_only: bool = True

@@ -78,10 +78,19 @@ class Place:
                 why=error.strerror or str(error),
                 fix="mend the rights there, or name another folder with DISCO_STATE",
             ) from None
-        marker = self.root / "state.json"
         here = {"format": FORMAT, "machine": machine_id(), "host": socket.gethostname()}
+        if not self.marker.exists():
+            write_atomically(self.marker, json.dumps(here).encode() + b"\n")
+        self.must_be_ours()
+
+    @property
+    def marker(self) -> Path:
+        return self.root / "state.json"
+
+    def must_be_ours(self) -> None:
+        """Raise WrongUse for a folder of a newer DISCO or of another machine. Makes nothing."""
+        marker = self.marker
         if not marker.exists():
-            write_atomically(marker, json.dumps(here).encode() + b"\n")
             return
         try:
             found = json.loads(marker.read_text())
@@ -100,7 +109,7 @@ class Place:
                 why=f"this DISCO knows formats up to {FORMAT}",
                 fix="use the newer DISCO with this stack",
             )
-        if found.get("machine") not in (None, here["machine"]):
+        if found.get("machine") not in (None, machine_id()):
             raise WrongUse(
                 f"the state folder belongs to another machine ({found.get('host', 'unknown')})",
                 where=str(self.root),

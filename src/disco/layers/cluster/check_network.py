@@ -46,6 +46,7 @@ def network_checks(component: Kubernetes, world: World) -> Iterator[Check]:
         "kubectl -n kube-system get pods -l k8s-app=kube-dns; kubectl -n kube-system logs "
         "deploy/coredns; then whether kube-proxy runs on the node that gets no answer",
         asked(dns),
+        reads_only=False,
     )
     yield Check(
         "cluster/pod-network",
@@ -53,18 +54,21 @@ def network_checks(component: Kubernetes, world: World) -> Iterator[Check]:
         "kubectl -n kube-network logs ds/flannel; between nodes UDP 8472 must be open (backend "
         "vxlan), and no firewall of the host may drop forwarded packets",
         asked(_pods),
+        reads_only=False,
     )
     yield Check(
         "cluster/services",
         "Do pods on every node reach a service by its address?",
         "kubectl -n kube-system get ds kube-proxy; kubectl -n kube-system logs ds/kube-proxy",
         asked(_services),
+        reads_only=False,
     )
     yield Check(
         "cluster/policies",
         "Do network policies shut out whom they should, and nobody else, on every node?",
         "kubectl -n kube-network get ds kube-router; kubectl -n kube-network logs ds/kube-router",
         asked(_policies),
+        reads_only=False,
     )
 
 

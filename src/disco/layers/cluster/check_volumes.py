@@ -41,6 +41,7 @@ def volume_check(component: Kubernetes, world: World) -> Check:
         "deploy/local-path-provisioner; is there a default storage class?",
         lambda: _write_and_read(kube, cluster, image),
         within_s=80,
+        reads_only=False,
     )
 
 

@@ -114,6 +114,7 @@ def vault_checks(component: Vault, world: World) -> Iterator[Check]:
         f"bao read auth/kubernetes/role/{PROBE}: bound_service_account_names and _namespaces must "
         f"be {PROBE}; disco apply sets it up when kv/{SETUP} was deleted",
         lambda: _login(kube, cluster, bao),
+        reads_only=False,
     )
     yield Check(
         "vault/policy",
@@ -121,6 +122,7 @@ def vault_checks(component: Vault, world: World) -> Iterator[Check]:
         f"bao policy read {PROBE}: one path, capability read; disco apply sets it up when "
         f"kv/{SETUP} was deleted",
         lambda: _policy(kube, cluster, bao),
+        reads_only=False,
     )
     yield release_check("vault", component, world)
 
