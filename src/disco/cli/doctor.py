@@ -13,7 +13,7 @@ from disco.cli import history, human, speak
 from disco.cli.app import of
 from disco.cli.findings import Finding, Kind, in_order, mended, of_error, of_run
 from disco.cli.history import Ran
-from disco.cli.looking import Looked, look, of_plan, of_room, of_status, room
+from disco.cli.looking import Looked, look, of_plan, of_rights, of_room, of_status, room
 from disco.cli.opened import veiled
 from disco.cli.wiring import Session, open_stack
 from disco.engine.errors import DiscoError, Exit
@@ -81,7 +81,7 @@ async def doctor(file: Path, as_json: bool, bundle: Path | None) -> int:
 async def diagnosed(session: Session) -> Diagnosis:
     """The past from the journal, then the present. Never raises for what is wrong there."""
     diagnosis = Diagnosis(free=room(session), versions=versions(session))
-    found = list(of_room(diagnosis.free))
+    found = [*of_room(diagnosis.free), *of_rights(session)]
     if wrong := _state(session, diagnosis):
         found.append(wrong)
         diagnosis.looked.unseen.append("the stack itself: its state folder can't be used")
@@ -113,6 +113,8 @@ def _judged(diagnosis: Diagnosis, stack: str) -> list[Finding]:
     last, plan, looked = diagnosis.last, diagnosis.looked.plan, diagnosis.looked
     found = list(looked.found) + (list(of_run(last, stack)) if last else [])
     is_gone = bool(last and last.what.partition(" ")[0] == DOWN)
+    if any(f.kind is Kind.HOST for f in found):  # whose silence explains it
+        found = [f for f in found if f.kind is not Kind.LATE]
     if is_gone or diagnosis.is_running or not last:
         found = [f for f in found if f.kind is not Kind.MISSING]
     if plan is None or is_gone or diagnosis.is_running:
@@ -144,7 +146,8 @@ def show(diagnosis: Diagnosis, file: Path) -> None:
     told = ", ".join(f"{name} {v}" for name, v in diagnosis.versions.items())
     speak.talk(f"{free}\n{told}", "dim")
     if not diagnosis.found:
-        speak.talk("Nothing found." + f" Slower, and deeper: disco check{of(file)}", "green")
+        where = " in what was looked at" if diagnosis.looked.unseen else ""
+        speak.talk(f"Nothing found{where}. Slower, and deeper: disco check{of(file)}", "green")
 
 
 def _show_past(diagnosis: Diagnosis) -> None:

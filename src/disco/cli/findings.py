@@ -11,6 +11,7 @@ from disco.cli.history import UNKNOWN, Did, Ran
 from disco.engine.errors import DiscoError
 
 NAMED = 8  # things of a kind that are named; of more the number is enough
+OWN_CHARACTERS = 200
 NO_OUTCOME = "no outcome"
 STOPPED = "stopped"
 
@@ -25,12 +26,13 @@ class Kind(IntEnum):
     ARTIFACT = 4
     FAILED = 5
     UNSEEN = 6
-    CUT_OFF = 7
-    CHECK = 8
-    DOWN = 9
-    MISSING = 10
-    SKIPPED = 11
-    MENDED = 12
+    LATE = 7
+    CUT_OFF = 8
+    CHECK = 9
+    DOWN = 10
+    MISSING = 11
+    SKIPPED = 12
+    MENDED = 13
 
     @property
     def title(self) -> str:
@@ -108,7 +110,9 @@ def _failures(ran: Ran, again: str) -> Iterator[Finding]:
 
 
 def _is_of(did: Did, error: dict[str, str]) -> bool:
-    return error["what"] in did.error and did.error.startswith(error["where"])
+    """An error that nobody foresaw has its own words in `why`."""
+    own = error["what"] in did.error and did.error.startswith(error["where"])
+    return own or did.error[:OWN_CHARACTERS] in error["why"]
 
 
 def _cut_off(ran: Ran, again: str) -> Finding:

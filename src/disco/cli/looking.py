@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -78,18 +79,36 @@ async def _bounded(
         async with asyncio.timeout_at(ends):
             await one()
     except TimeoutError:
-        looked.unseen.append(f"{what}: no answer in time")
+        told = f"{what}: no answer in time"
+        looked.unseen.append(told)
+        fix = "ask again when the machines are less busy; disco status takes the time it needs"
+        looked.found.append(Finding(Kind.LATE, told, "", f"{TOTAL_S:.0f} s were not enough", fix))
     except Exception as error:
         looked.found += [of_error(Kind.UNSEEN, e) for e in all_of(error)]
 
 
 def room(session: Session) -> dict[str, int]:
-    """Free bytes on this machine, by the folder that DISCO writes to."""
-    found = {}
-    for folder in (session.place.root, session.artifacts.cache.root):
+    """Free bytes on this machine, by the folder that DISCO writes to; not of what is no disk."""
+    found: dict[str, int] = {}
+    for folder in _written(session):
         with suppress(OSError):
-            found[str(folder)] = shutil.disk_usage(_existing(folder)).free
+            disk = shutil.disk_usage(_existing(folder))
+            found |= {str(folder): disk.free} if disk.total else {}
     return found
+
+
+def of_rights(session: Session) -> Iterator[Finding]:
+    """Folders of this machine that can't be written, or not be made."""
+    for folder in _written(session):
+        with suppress(OSError):
+            there = _existing(folder)
+            if not os.access(there, os.W_OK | os.X_OK) or not shutil.disk_usage(there).total:
+                what, fix = "can't be written", "use the account that it belongs to, or sudo"
+                yield Finding(Kind.RIGHTS, what, str(folder), f"{there} refuses it", fix)
+
+
+def _written(session: Session) -> tuple[Path, Path]:
+    return session.place.root, session.artifacts.cache.root
 
 
 def of_room(free_bytes: dict[str, int]) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from disco.engine.journal import Journal
 from disco.engine.place import Place
 from disco.store import Store, generate
 from disco.store.generate import PUBLIC_FIELDS, Generator
+from unit.hosts.ssh_server import SSHD, sshd
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6MDEyMzQ1"
 SSH = """\
@@ -118,6 +119,16 @@ def test_a_host_that_takes_the_connection_and_says_nothing_is_named_in_bounded_t
     assert took < 5
     assert (said["found"][0]["kind"], said["found"][0]["where"]) == ("host", "h1")
     assert "what is missing: no answer in time" in said["not_looked_at"]
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_look_that_takes_too_long_is_a_finding_and_hides_no_other(
+    disco: Disco, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "TOTAL_S", 0.0)
+    listed = found(disco)
+    assert {f["kind"] for f in listed} == {"late"}
+    assert "what is missing: no answer in time" in [f["what"] for f in listed]
 
 
 def test_what_failed_in_the_last_run_has_place_reason_and_fix(disco: Disco, given: Path) -> None:
@@ -223,6 +234,47 @@ def test_a_state_folder_of_a_newer_disco_is_named(disco: Disco, stack: Path) -> 
     failed(stack)
     Place.of(stack, "lab").marker.write_text(json.dumps({"format": 99}))
     assert found(disco)[0]["kind"] == "state"
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_cache_that_can_not_be_written_is_named(
+    disco: Disco, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISCO_CACHE", "/proc/nothing")
+    (one,) = found(disco)
+    assert (one["kind"], one["where"], one["what"]) == (
+        "rights",
+        "/proc/nothing",
+        "can't be written",
+    )
+
+
+def test_an_error_that_nobody_foresaw_is_told_once_with_its_step(disco: Disco, stack: Path) -> None:
+    failed(stack, errors=[ERROR | {"what": "a mistake", "where": "", "why": "E: sealed"}])
+    journal = Place.of(stack, "lab").journal
+    journal.write_text(journal.read_text().replace("vault: the vault is sealed: 3 of 5", "sealed"))
+    (one,) = [f for f in found(disco) if f["kind"] == "failed"]
+    assert (one["what"], one["details"]) == ("a mistake", ["in vault/open: init vault"])
+
+
+@pytest.mark.skipif(not SSHD or os.geteuid() != 0, reason="no sshd that a root can run")
+def test_a_host_that_answers_is_asked_its_checks_and_a_red_one_has_its_logs_in_the_bundle(
+    disco: Disco, stack: Path
+) -> None:
+    with sshd(stack.parent) as server:
+        host = server.host
+        text = SSH.format(address=host.address, port=host.port, host_key=host.host_key)
+        stack.write_text(text.partition("kubernetes")[0].replace("key: id", f"key: {host.key}"))
+        said = json.loads(disco("doctor", "--json", "--bundle", "b.tar.gz").out)
+    assert not [f for f in said["found"] if f["what"] == "the connection was lost or refused"]
+    inside = unpacked(stack.parent / "b.tar.gz")
+    answers = {a["check"]: a["ok"] for a in json.loads(inside["checks.json"])}
+    assert answers["servers/ssh"]
+    red = {f["what"].removesuffix(" is red") for f in said["found"] if f["kind"] == "check"}
+    assert red == {check for check, ok in answers.items() if not ok}
+    assert {f["name"] for f in said["bundle"]["files"]} == set(inside)
+    hosts_too = any(f["kind"] in ("host", "check") for f in said["found"])
+    assert ("logs/h1.log" in inside) == hosts_too
 
 
 def test_a_nearly_full_disk_is_named_with_what_is_free() -> None:
