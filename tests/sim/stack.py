@@ -90,7 +90,7 @@ components = cache(registry.components)
 @cache
 def loaded(text: str) -> tuple[Loaded, dict[str, Model]]:
     found = load_text(text, Path("stack.yaml"), registry.sections(), {})
-    return found, registry.with_wanted(found.specs)
+    return found, registry.with_wanted(found.specs, Path())
 
 
 class SimulatedStack:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +10,12 @@ from typing import Literal
 
 import pydantic
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from disco.engine.errors import DiscoError
 from disco.engine.place import write_atomically
 from disco.stack.model import Model
+from disco.stack.problem import Problem, StackProblems
+from disco.stack.typed import typed
 
 FORMAT: Literal[1] = 1
 LOCK_NAME = "disco.lock"
@@ -68,23 +68,13 @@ class Lock:
 
     @classmethod
     def load(cls, path: Path) -> Lock:
-        """Read a lock file; a missing one is empty. Raises DiscoError with the line of a fault."""
-        try:
-            text = path.read_text()
-        except FileNotFoundError:
+        """Read a lock file; a missing one is empty. Raises DiscoError with the place of a fault."""
+        if not path.exists():
             return cls(path)
         try:
-            data = YAML(typ="rt").load(text)
-            return cls(path, _File.model_validate(data).artifacts)
-        except MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise _corrupt(path, line, error.problem or str(error)) from None
-        except YAMLError as error:
-            raise _corrupt(path, 1, str(error)) from None
-        except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-            raise _corrupt(path, _line_of(data, first["loc"]), reason) from None
+            return cls(path, typed(path, _File).artifacts)
+        except StackProblems as wrong:
+            raise _corrupt(wrong.problems[0]) from None
 
     def find(self, figure: Figure) -> Locked | None:
         for entry in self._entries.get(figure.name, []):
@@ -159,22 +149,10 @@ def _is(entry: Locked, figure: Figure) -> bool:
     )
 
 
-def _corrupt(path: Path, line: int, why: str) -> DiscoError:
+def _corrupt(problem: Problem) -> DiscoError:
     return DiscoError(
         "the lock file can't be read",
-        where=f"{path}:{line}",
-        why=why,
+        where=problem.place,
+        why=": ".join(part for part in (problem.path, problem.message) if part),
         fix="restore it from version control, or resolve the conflict in it",
     )
-
-
-def _line_of(data: object, loc: Iterable[int | str]) -> int:
-    """The line (from 1) of a place in the file, as near as the file has it."""
-    line = 0
-    for key in loc:
-        marks = getattr(getattr(data, "lc", None), "data", None) or {}
-        if key not in marks:
-            break
-        line = marks[key][0]
-        data = data[key]  # type: ignore[index]
-    return line + 1

@@ -20,7 +20,7 @@ from disco.engine.action import Action
 from disco.engine.component import Component, World
 from disco.engine.declared import Declared
 from disco.engine.drift import Difference
-from disco.engine.errors import DiscoError, NotThere
+from disco.engine.errors import DiscoError, NotThere, WrongUse
 from disco.engine.gate import Executor, Gate
 from disco.engine.graph import Graph, build
 from disco.engine.journal import Journal
@@ -40,6 +40,7 @@ from disco.layers import registry
 from disco.layers.platform import openbao
 from disco.nspawn import executors as nspawn
 from disco.nspawn.reader import Nspawn
+from disco.stack.document import Origin
 from disco.stack.load import Loaded, load
 from disco.stack.model import Model
 from disco.store import Discard, Forget, Remember, Store, client_certificate, discard, forget
@@ -141,12 +142,19 @@ def located(file: Path, environ: Mapping[str, str] = os.environ) -> tuple[Loaded
 
 
 def wired(loaded: Loaded, place: Place) -> Graph:
-    """Its components with their edges. Raises WrongUse."""
-    return _wire(loaded.specs, place)
+    """Its components with their edges. Raises WrongUse with its place in the stack file; Several
+    where a chain's definition has more than one mistake."""
+    try:
+        return _wire(loaded.specs, place)
+    except WrongUse as error:
+        if error.where in loaded.specs:
+            trail = tuple(error.where.split(".", 1))
+            error.where = str(loaded.origins.get(trail, Origin(str(loaded.path), 1, 1)))
+        raise
 
 
 def _wire(specs: Mapping[str, Model], place: Place) -> Graph:
-    return build(registry.components(), registry.with_wanted(specs), place)
+    return build(registry.components(), registry.with_wanted(specs, place.stack_folder), place)
 
 
 def new_run() -> str:

@@ -56,7 +56,8 @@ class Graph:
 def build(components: Sequence[type[Component]], specs: Mapping[str, Model], place: Place) -> Graph:
     """Wire the components of `components` that `specs` names.
 
-    Raises WrongUse when an input has no provider in this stack, or more than one.
+    Raises WrongUse when an input has no provider in this stack, or more than one; its place is the
+    component's name.
     """
     chosen = {name: _component_of(name, spec, components) for name, spec in specs.items()}
     nodes = {}
@@ -75,7 +76,7 @@ def _component_of(name: str, spec: Model, components: Sequence[type[Component]])
     for component in components:
         if component.section == section and isinstance(spec, spec_class(component)):
             return component
-    raise WrongUse(f"no component is called {section}")
+    raise WrongUse(f"no component is called {section}", where=name)
 
 
 def _provider(
@@ -89,9 +90,10 @@ def _provider(
     if not found:
         raise WrongUse(
             f"{name} needs a component that gives {wanted.__name__}, and the stack has none",
+            where=name,
             fix="add that section to the stack file",
         )
-    raise WrongUse(f"{name} could be wired to any of {', '.join(found)}")
+    raise WrongUse(f"{name} could be wired to any of {', '.join(found)}", where=name)
 
 
 def _order(nodes: Mapping[str, Node]) -> tuple[str, ...]:

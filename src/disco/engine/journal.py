@@ -1,8 +1,8 @@
 """What was meant and what came of it: appended and fsynced before and after every action.
 
 Records of steps that run side by side share one fsync, and none waits for the event loop. One JSON
-object a line. A line that was cut off by a crash is recognised and left out; the next
-line starts on a line of its own.
+object a line. A line that was cut off by a crash, or spoilt by hand, is recognised and left out;
+the next line starts on a line of its own.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from typing import Any
 from disco.engine.errors import DiscoError
 
 ERROR_CHARACTERS = 2000  # kept of what a program said
+_TEXTS = ("event", "run", "step", "action", "who", "what", "outcome", "error")
+_ABOUT_ACTIONS = ("intent", "done", "failed")
+_OF_ACTIONS = ("step", "action")
+_END_OF_TIME = 253_402_300_800  # the year 10000, in seconds: no calendar goes on from there
 
 
 @dataclass(frozen=True)
@@ -157,13 +161,21 @@ class Journal:
 
 
 def record_of(line: bytes) -> dict[str, Any] | None:
-    """The record that a line of the journal is; None for one that a crash cut off."""
+    """The record in a line, or None where it is not whole."""
     try:
-        found = json.loads(line)
-    except ValueError:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
         return None
-    is_record = isinstance(found, dict) and "event" in found
-    return found if is_record and isinstance(found.get("at"), (int, float)) else None
+    return record if isinstance(record, dict) and _is_whole(record) else None
+
+
+def _is_whole(record: dict[str, Any]) -> bool:
+    needed = {"event", *(_OF_ACTIONS if record.get("event") in _ABOUT_ACTIONS else ())}
+    texts = (record.get(name, "" if name not in needed else None) for name in _TEXTS)
+    at, steps = record.get("at"), record.get("steps", 0)
+    if not isinstance(at, (int, float)) or not 0 <= at < _END_OF_TIME:
+        return False
+    return isinstance(steps, int) and all(isinstance(text, str) for text in texts)
 
 
 def who() -> str:

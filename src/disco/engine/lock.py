@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -118,13 +119,13 @@ def hold(path: Path, what: str) -> Iterator[Held]:
 def _holder(path: Path) -> dict[str, object]:
     try:
         found = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def _ago(at: object) -> str:
-    if not isinstance(at, (int, float)):
+    if not isinstance(at, (int, float)) or not math.isfinite(at):
         return "an unknown time"
     return f"{max(0, round(time.time() - at))} s"
 

@@ -95,7 +95,7 @@ class Place:
         try:
             found = json.loads(marker.read_text())
             version = int(found["format"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise WrongUse(
                 "the state folder's marker can't be read",
                 where=str(marker),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from disco.engine.component import Component, World, spec_class
 from disco.engine.errors import WrongUse
@@ -49,16 +50,18 @@ def sections_of(known: Iterable[type[Component]]) -> tuple[Section, ...]:
     )
 
 
-def with_wanted(specs: Mapping[str, Model]) -> dict[str, Model]:
-    """The specs, with the artifacts that each component wants added to those of `artifacts`."""
+def with_wanted(specs: Mapping[str, Model], folder: Path) -> dict[str, Model]:
+    """The specs, with the artifacts that each component wants added to those of `artifacts`.
+
+    folder: of the stack file. Raises WrongUse, in the place of the component if in no other.
+    """
     names: dict[str, None] = {}
     known = components()
     for name, spec in specs.items():
-        section, _, entry = name.partition(".")
+        section = name.partition(".")[0]
         for component in known:
-            wants = getattr(component, "wants", None)
-            if wants and component.section == section and isinstance(spec, spec_class(component)):
-                names.update(dict.fromkeys(wants(spec, entry) if component.many else wants(spec)))
+            if component.section == section and isinstance(spec, spec_class(component)):
+                names.update(dict.fromkeys(_wanted(component, name, spec, folder)))
     spec = specs["artifacts"]
     also = tuple(dict.fromkeys((*names, *getattr(spec, "also", ()))))
     return {**specs, "artifacts": spec.model_copy(update={"also": also})}
@@ -83,3 +86,15 @@ def with_executors(
                 )
             found[kind] = executor
     return found
+
+
+def _wanted(component: type[Component], name: str, spec: Model, folder: Path) -> Iterable[str]:
+    wants: Callable[..., Iterable[str]] | None = getattr(component, "wants", None)
+    if wants is None:
+        return ()
+    try:
+        entry = name.partition(".")[2]
+        return wants(spec, entry, folder) if component.many else wants(spec)
+    except WrongUse as error:
+        error.where = error.where or name
+        raise

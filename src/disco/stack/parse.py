@@ -152,16 +152,14 @@ class _Walk:
     def value(self, node: Node, trail: Trail, around: tuple[Node, ...]) -> Any:
         here = self.origin(node)
         self.document.origins[trail] = here
-        self.count += 1
-        if self.count > MAX_VALUES:
-            raise StackProblems([self.problem(here, f"holds more than {MAX_VALUES} values")])
+        self.count_one(here)
         if any(node is parent for parent in around):
             raise StackProblems([self.problem(here, _CIRCLE)])
         if len(around) > MAX_DEPTH:
             raise StackProblems([_too_deep(here.file, here.line, here.column)])
         if str(node.tag) not in _TAGS[type(node)]:
             self.document.broken.add(trail)
-            self.document.complain(trail, f"the tag {_tag(node)} can't be used in a stack file")
+            self.document.complain(trail, f"the tag {_tag(node)} can't be used here")
             return None
         if isinstance(node, MappingNode):
             return self.mapping(node, trail, (*around, node))
@@ -169,6 +167,12 @@ class _Walk:
             return [self.value(n, (*trail, i), (*around, node)) for i, n in enumerate(node.value)]
         assert isinstance(node, ScalarNode)
         return self.scalar(node, trail)
+
+    def count_one(self, here: Origin) -> None:
+        """One more value, or mapping that is merged: those need no value to become very many."""
+        self.count += 1
+        if self.count > MAX_VALUES:
+            raise StackProblems([self.problem(here, f"holds more than {MAX_VALUES} values")])
 
     def origin(self, node: Node) -> Origin:
         mark = node.start_mark
@@ -236,6 +240,7 @@ class _Walk:
             message = "<< takes a mapping, or a list of mappings"
             self.document.problems.append(self.problem(self.origin(part), message))
             return
+        self.count_one(self.origin(part))
         if any(part is outer for outer in around):
             raise StackProblems([self.problem(self.origin(part), _CIRCLE)])
         for key, value in part.value:

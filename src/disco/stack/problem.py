@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+MAX_WORDS = 2_000  # characters of one part of a problem
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -23,12 +25,15 @@ class Problem:
     hint: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("path", "message", "hint"):
-            object.__setattr__(self, name, _visible(getattr(self, name)))
+        for name in ("file", "path", "message", "hint"):
+            object.__setattr__(self, name, _short(visible(getattr(self, name))))
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
-        return ": ".join(part for part in (place, self.path, self.message) if part)
+        return ": ".join(part for part in (self.place, self.path, self.message) if part)
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
     @property
     def order(self) -> tuple[bool, int, int, str, str, str]:
@@ -50,9 +55,14 @@ class StackProblems(Exception):
         )
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """Characters of a file that would steer a terminal, or can't be seen, as escapes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _short(text: str) -> str:
+    """A word of a file that fills screens is told by its beginning."""
+    return text if len(text) <= MAX_WORDS else f"{text[:MAX_WORDS]}…"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -69,23 +69,29 @@ artifacts:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line"),
+    ("old", "new", "place"),
     [
-        (A, "abc", 7),
-        ("    source: download\n", "", 4),
-        ("  helm:\n", "  helm: {\n", 4),
-        ("format: 1", "format: 2", 1),
-        ("    arch: amd64\n", "<<<<<<< HEAD\n    arch: amd64\n", 7),
+        (A, "abc", "7:5"),
+        ("    source: download\n", "", "4:5"),
+        ("  helm:\n", "  helm: {\n", "4:3"),
+        ("format: 1", "format: 2", "1:1"),
+        ("    arch: amd64\n", "<<<<<<< HEAD\n    arch: amd64\n", "7:9"),
+        ("    arch: amd64\n", "    arch: amd64\n    arch: amd64\n", "7:5"),
+        ("verified: x", "verified: \xff", "8:15"),
+        ("    arch: amd64\n", "    arch: &a [*a]\n", "6:11"),
+        ("  helm:\n", f"  {'[' * 60}\n  helm:\n", "3:34"),
+        ("verified: x", "verified: \x7f", "8:15"),
+        ("helm:", "*helm :", "3:3"),
     ],
 )
-def test_a_broken_file_is_told_with_its_line(tmp_path: Path, old: str, new: str, line: int) -> None:
+def test_a_broken_file_is_told_in_its_place(tmp_path: Path, old: str, new: str, place: str) -> None:
     path = tmp_path / "disco.lock"
     path.write_text(GOOD)
     assert Lock.load(path).find(HELM) is not None
-    path.write_text(GOOD.replace(old, new))
+    path.write_text(GOOD.replace(old, new), "latin-1")
     with pytest.raises(DiscoError) as caught:
         Lock.load(path)
-    assert caught.value.where == f"{path}:{line}"
+    assert caught.value.where == f"{path}:{place}"
     assert caught.value.fix
 
 

@@ -164,6 +164,37 @@ def test_yaml_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
         load(written(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("version: v1", "version: &a [*a]", "3:10"),
+        ("networks:", f"settings: {'[' * 60}\nnetworks:", "12:42"),
+        ("title: Mine", "title: \xff", "2:8"),
+        ("title: Mine", "title: \x1b[31m", "2:8"),
+        ("title: Mine", "<<: 5", "2:5"),
+        ("title: Mine", "? [a]\n: b", "2:3"),
+        ("title: Mine", "title: !!set {a}", "2:8"),
+        ("title: Mine", 'title: "\\U00110000"', "2:9"),
+    ],
+)
+def test_what_yaml_allows_and_a_definition_does_not_is_refused_in_its_place(
+    tmp_path: Path, old: str, new: str, place: str
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(MINE.replace(old, new).encode("latin-1"))
+    with pytest.raises((WrongUse, Several)) as caught:
+        load(path)
+    errors = caught.value.errors if isinstance(caught.value, Several) else [caught.value]
+    assert f"{path}:{place}" in [e.where for e in errors]
+
+
+def test_aliases_in_a_definition_can_not_fill_the_memory(tmp_path: Path) -> None:
+    lines = ["z0: &z0 [x]"]
+    lines += [f"z{i}: &z{i} [{', '.join([f'*z{i - 1}'] * 10)}]" for i in range(1, 12)]
+    with pytest.raises(WrongUse, match="holds more than"):
+        load(written(tmp_path, MINE + "\n".join(lines)))
+
+
 def test_a_missing_file_and_an_unknown_name_are_answered_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(WrongUse, match="no such chain definition"):
         find("no/such.yaml", tmp_path)

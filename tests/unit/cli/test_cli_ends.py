@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,38 @@ def test_what_is_said_has_no_secret_that_was_opened(
     opened_store(stack, "correct-horse-battery")
     speak.talk("helm said: correct-horse-battery is too long")
     assert capsys.readouterr().err == "helm said: [secret] is too long\n"
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("chains: {akash: {network: moon}}", "stack.yaml:4:17: Akash has no network 'moon'"),
+        ("chains: {akash: {pace: warp}}", "stack.yaml:4:17: Akash has no pace 'warp'"),
+        ("chains: {moon: {}}", "stack.yaml:4:16: there is no chain 'moon'"),
+        ("chains: {a: {definition: ./b.yaml}}", "stack.yaml:4:13: there is no such chain defin"),
+    ],
+)
+def test_a_chain_that_can_not_be_is_told_in_its_place(
+    disco: Disco, stack: Path, section: str, said: str
+) -> None:
+    stack.write_text(f"name: lab\nservers: {{provider: local}}\nkubernetes: {{}}\n{section}\n")
+    answer = disco("graph")
+    assert (answer.code, said in answer.err) == (2, True), answer.err
+
+
+def test_a_section_that_is_missing_is_told_where_it_is_needed(disco: Disco, stack: Path) -> None:
+    stack.write_text("name: lab\nservers: {provider: local}\nchains: {akash: {}}\n")
+    answer = disco("graph")
+    assert (answer.code, "stack.yaml:3:17: chains.akash needs" in answer.err) == (2, True)
+
+
+def test_a_definition_is_looked_for_beside_the_stack_file(
+    disco: Disco, stack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definition = (files("disco.chains") / "akash.yaml").read_text()
+    (stack.parent / "mine.yaml").write_text(definition.replace("name: akash", "name: mine"))
+    with stack.open("a") as file:
+        file.write("  mine: {definition: ./mine.yaml}\n")
+    monkeypatch.chdir(tmp_path)
+    answer = disco("graph", "-f", str(stack))
+    assert (answer.code, "chains.mine" in answer.out) == (0, True), answer.err

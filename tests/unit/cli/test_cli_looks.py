@@ -83,6 +83,15 @@ def test_a_process_that_has_the_number_of_a_dead_holder_is_not_the_holder(stack:
     assert holder is not None and not holder.alive
 
 
+@pytest.mark.parametrize("note", ['{"pid": Infinity}', '{"pid": "x"}', "[" * 100_000, "\x00"])
+def test_a_note_of_the_holder_that_names_no_process_is_no_running_one(
+    disco: Disco, stack: Path, note: str
+) -> None:
+    written(stack)
+    Place.of(stack, "lab").lock.write_text(note)
+    assert disco("history").out.splitlines()[-1].endswith("off")
+
+
 def test_history_of_one_run_has_its_actions(disco: Disco, stack: Path) -> None:
     written(stack)
     said = json.loads(disco("history", "--run", "aa", "--json").out)

@@ -90,6 +90,33 @@ def test_lines_that_are_no_records_are_left_out(journal: Journal, tmp_path: Path
     assert len(list(journal.read())) == 6
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"event": "run", "run": "r"}',
+        '{"at": "x", "event": "run", "run": "r"}',
+        '{"at": NaN, "event": "run", "run": "r"}',
+        '{"at": 1e300, "event": "run", "run": "r"}',
+        '{"at": 1, "event": "run", "run": "r", "steps": "two"}',
+        '{"at": 1, "event": "intent", "run": "r", "step": "s"}',
+        '{"at": 1, "event": "done", "run": "r", "action": "a"}',
+        '{"at": 1, "event": "intent", "run": "r", "step": ["s"], "action": {}}',
+        '{"at": 1, "event": ["run"], "run": "r"}',
+        "[" * 100_000,
+    ],
+    ids=lambda line: line[:60],
+)
+def test_a_record_that_was_spoilt_by_hand_is_left_out(
+    journal: Journal, tmp_path: Path, line: str
+) -> None:
+    fill(journal)
+    path = tmp_path / "deep" / "journal.jsonl"
+    path.write_text(f"{path.read_text()}{line}\n")
+
+    assert len(list(journal.read())) == 6
+    assert journal.unfinished() == []
+
+
 def test_only_intents_of_the_last_run_without_an_outcome_are_unfinished(journal: Journal) -> None:
     journal.write("run", run="r0")
     journal.write("intent", run="r0", step="old", action="old")

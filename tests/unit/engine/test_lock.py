@@ -104,3 +104,20 @@ def test_the_note_is_for_its_owner_only_and_tells_the_process(tmp_path: Path) ->
         assert path.stat().st_mode & 0o777 == 0o600
         note = json.loads(path.read_text())
         assert (note["pid"], note["what"]) == (os.getpid(), "up")
+
+
+@pytest.mark.parametrize("at", ["NaN", "Infinity", "-1e400", '"noon"', "null"])
+def test_a_note_of_the_holder_that_was_spoilt_by_hand_says_what_it_can(
+    tmp_path: Path, at: str
+) -> None:
+    with hold(tmp_path / "lock", "up"):
+        (tmp_path / "lock").write_text(f'{{"what": "up", "at": {at}}}')
+        with pytest.raises(DiscoError, match="an unknown time"), hold(tmp_path / "lock", "down"):
+            pass
+
+
+def test_a_note_that_nests_without_end_is_no_note(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("[" * 100_000)
+    with hold(tmp_path / "lock", "up") as held:
+        held.check()
+        assert held.token == 1

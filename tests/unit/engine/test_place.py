@@ -62,7 +62,12 @@ def test_the_folder_of_another_machine_is_refused_with_its_name(place: Place) ->
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "null", "{}", '{"format": null}', '{"format": "x"}', "\x00"]
+    "content",
+    [
+        *("", "{", "[]", "null", "{}", '{"format": null}', '{"format": "x"}', "\x00"),
+        *('{"format": Infinity}', '{"format": 1e400}', "[" * 100_000),
+    ],
+    ids=lambda content: content[:20],
 )
 def test_a_marker_that_can_not_be_read_is_named(place: Place, content: str) -> None:
     marked(place, content)

@@ -49,6 +49,15 @@ def test_there_are_many_cases() -> None:
     assert len(list(CASES.glob("*.yaml"))) >= 45
 
 
+def test_a_key_that_fills_screens_is_told_by_its_beginning(tmp_path: Path) -> None:
+    file = tmp_path / "stack.yaml"
+    file.write_text(f"name: a\nkubernetes: {{? {'x' * 70_000} : 1}}\n")
+
+    lines = said(file)
+    assert lines[0].startswith("2:16: kubernetes.xxx")
+    assert sum(map(len, lines)) < 5_000
+
+
 def test_a_missing_file_is_a_problem_without_a_line(tmp_path: Path) -> None:
     assert said(tmp_path / "none.yaml") == [
         "does not exist",

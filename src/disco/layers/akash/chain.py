@@ -33,7 +33,7 @@ SERVICE = "validator"
 class ChainSpec(Model):
     """A chain of your own: its validators and full nodes."""
 
-    definition: str = ""
+    definition: str = var("", max_length=255)
     """The chain's name, or the path of its YAML file; the entry's own name when it is not set."""
     network: str = "local"
     """Which of the chain's networks."""
@@ -86,8 +86,11 @@ class ChainNode(Component):
     artifacts: ArtifactsOutputs
 
     @classmethod
-    def wants(cls, spec: ChainSpec, name: str = "") -> tuple[str, ...]:
-        chain = registry.find(spec.definition or name, Path())
+    def wants(cls, spec: ChainSpec, name: str, folder: Path) -> tuple[str, ...]:
+        """folder: of the stack file, where a definition's path begins. Raises WrongUse also where
+        the definition has no such network or pace."""
+        chain = registry.find(spec.definition or name, folder).on(spec.network)
+        chain.environment(spec.pace)
         return (chain.binary, f"images/{chain.image_name}")
 
     @property

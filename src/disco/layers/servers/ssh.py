@@ -123,7 +123,7 @@ def known_host_key(address: str, port: int, file: Path | None = None) -> str:
     path = file or Path("~/.ssh/known_hosts").expanduser()
     wanted = address if port == 22 else f"[{address}]:{port}"
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text(errors="replace").splitlines()
     except OSError:
         return ""
     for line in lines:

@@ -1,0 +1,34 @@
+"""Other YAML files that people write: read as strictly as a stack file, and refused alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import pydantic
+from pydantic_core import ErrorDetails
+
+from disco.stack.document import Document
+from disco.stack.parse import parse
+from disco.stack.problem import StackProblems
+from disco.stack.read import read
+
+M = TypeVar("M", bound=pydantic.BaseModel)
+
+
+def typed(path: Path, model: type[M]) -> M:
+    """What a file holds. Raises StackProblems with every mistake in its place."""
+    document = parse(read(path), str(path))
+    if not document.problems:
+        try:
+            return model.model_validate(document.root)
+        except pydantic.ValidationError as error:
+            for details in error.errors(include_url=False, include_input=False):
+                _note(document, details)
+    raise StackProblems(document.problems)
+
+
+def _note(document: Document, details: ErrorDetails) -> None:
+    trail = tuple(part for part in details["loc"] if part != "[key]")
+    message = details["msg"]
+    document.complain(trail, message[:1].lower() + message[1:], key=True)
