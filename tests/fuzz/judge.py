@@ -105,7 +105,8 @@ class Judge:
         runs = history.runs_of(journal.read())
         for ran in runs:
             history._row(ran)
-            history._data(ran)
+            history.data(ran)
+            history.told(ran)
             for did in ran.actions:
                 history._action_row(did)
         for left in journal.unfinished():
@@ -116,7 +117,7 @@ class Judge:
 
     def holder(self, content: bytes) -> None:
         path = self.put(self.place.lock, content)
-        history.is_running(self.place)
+        locking.last_holder(path)
         locking._ago(locking._holder(path).get("at"))
         with locking.hold(path, "plan") as held:
             held.check()

@@ -148,7 +148,7 @@ class SimulatedStack:
         return leaving.joined(plan, left), looks
 
     def _wire(self, specs: Mapping[str, Model]) -> Graph:
-        return build(components(), registry.with_wanted(specs), self.place)
+        return build(components(), registry.with_wanted(specs, self.place.stack_folder), self.place)
 
     def apply(self, kill_at: int = 0, seed: int | None = None, parallel: int = 16) -> Ran:
         return self._change("apply", planning.make, kill_at, seed, parallel)

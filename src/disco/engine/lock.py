@@ -59,12 +59,11 @@ def last_holder(path: Path) -> Holder | None:
     """None when nobody ever took it. Raises PermissionError when this account may not know."""
     try:
         note = json.loads(path.read_text())
-        pid = int(note["pid"])
+        pid, at = int(note["pid"]), float(note.get("at", 0))
     except PermissionError:
         raise
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
-    at = float(note.get("at", 0))
     alive = _is_the_same(pid, at)
     return Holder(str(note.get("who", "")), str(note.get("what", "")), pid, at, alive)
 

