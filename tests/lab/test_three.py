@@ -37,7 +37,7 @@ def test_three_nodes_are_ready_and_carry_one_validator_each(three: LabStack) -> 
 
 
 def test_a_full_node_follows_and_clients_are_sent_to_it(three: LabStack) -> None:
-    assert synced(three, "node-0", "validator-0")
+    until("the full node follows", lambda: synced(three, "node-0", "validator-0"), 60)
     rpc = json.loads(kubectl(three, "-n", "akash", "get", "endpoints", "rpc", "-o", "json"))
     behind_rpc = {a["targetRef"]["name"] for s in rpc["subsets"] for a in s["addresses"]}
     assert behind_rpc == {"node-0"}
@@ -65,7 +65,8 @@ def test_a_killed_host_stops_no_blocks_and_its_validator_catches_up(three: LabSt
     until("the validator is ready again", lambda: ready_validators(three) == 3, 240)
     caught_up = until("it has caught up", lambda: synced(three, victim, witness), 120)
     assert caught_up
-    three.must("check", "--only", "chain,vault", within_s=120)
+    # Peers dial each other again after some seconds.
+    three.must("check", "--wait", "60", "--only", "chain,vault", within_s=180)
 
 
 def test_a_second_apply_changes_nothing(three: LabStack) -> None:

@@ -281,6 +281,29 @@ spec:
     {{- end }}
 {{- end }}
 
+{{/*
+One pod for its peers: (list . "validator-0"). A node resolves its peers once, when it starts: an address
+that stays when the pod moves is what it finds again.
+*/}}
+{{- define "chain.peer" -}}
+{{- $root := index . 0 -}}
+{{- $pod := index . 1 -}}
+apiVersion: v1
+kind: Service
+metadata:
+  name: {{ $pod }}
+  namespace: {{ $root.Release.Namespace | quote }}
+  labels: {{- include "chain.labels" (list $root "validator") | nindent 4 }}
+spec:
+  publishNotReadyAddresses: true
+  selector:
+    statefulset.kubernetes.io/pod-name: {{ $pod }}
+  ports:
+    - name: p2p
+      port: {{ $root.Values.ports.p2p }}
+      targetPort: p2p
+{{- end }}
+
 {{- define "chain.budget" -}}
 {{- $root := index . 0 -}}
 {{- $role := index . 1 -}}

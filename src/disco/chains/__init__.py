@@ -15,7 +15,6 @@ from disco.chains.registry import chains, find, load
 from disco.chains.validators import (
     ValidatorKeys,
     duplicate_keys,
-    host,
     peers,
     refuse_duplicate_keys,
     refuse_shared_references,
@@ -38,7 +37,6 @@ __all__ = [
     "find",
     "genesis_name",
     "genesis_of",
-    "host",
     "load",
     "make_genesis",
     "peers",

@@ -24,7 +24,6 @@ from disco.chains.keys import address
 from disco.chains.program import Program
 from disco.chains.validators import (
     ValidatorKeys,
-    host,
     refuse_duplicate_keys,
     refuse_shared_references,
 )
@@ -62,7 +61,6 @@ class MakeGenesis(Action):
     commands:     the program's command lines, `Chain.command_lines()` in order.
     coins:        what each validator's account has: `1000uakt`.
     stakes:       how much of it each validator stakes, in their order.
-    service:      the headless service whose pods the validators are.
     genesis_time: RFC 3339, UTC; decides the bytes, so it comes from outside.
     program:      the chain's program on this machine.
     kept:         name of the kept file.
@@ -78,7 +76,6 @@ class MakeGenesis(Action):
     validators: tuple[ValidatorKeys, ...]
     coins: str
     stakes: tuple[str, ...]
-    service: str
     genesis_time: str
     program: Path
     kept: str
@@ -139,7 +136,6 @@ def genesis_of(
     genesis_time: str,
     coins: str,
     stakes: tuple[str, ...],
-    service: str = "node",
     accounts: tuple[Funded, ...] = (),
     parameters: tuple[Parameter, ...] = (),
 ) -> MakeGenesis:
@@ -156,7 +152,6 @@ def genesis_of(
         validators=validators,
         coins=coins,
         stakes=stakes,
-        service=service,
         genesis_time=genesis_time,
         program=program,
         kept=genesis_name(chain.name),
@@ -223,7 +218,7 @@ def gentx_line(
     key = json.dumps({"@type": "/cosmos.crypto.ed25519.PubKey", "key": pub_key})
     stake = action.stakes[action.validators.index(validator)]
     line = action.line(Command.GENTX, key=validator.name, stake=stake, chain_id=action.chain_id)
-    who = ("--moniker", validator.name, "--ip", host(validator, action.service))
+    who = ("--moniker", validator.name, "--ip", validator.name)
     return (*line, *KEYRING, *who, "--node-id", node_id, "--pubkey", key)
 
 

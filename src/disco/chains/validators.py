@@ -58,18 +58,14 @@ class ValidatorKeys:
         )
 
 
-def peers(validators: Sequence[ValidatorKeys], service: str, port: int = 26656) -> Text:
-    """Persistent peers by the names of pods of a headless service: `ID@node-0.node:26656,…`."""
+def peers(validators: Sequence[ValidatorKeys], port: int = 26656) -> Text:
+    """Persistent peers by the service that each validator has for its pod:
+    `ID@validator-0:26656,…`. Its address stays when the pod moves."""
     parts: list[str | SecretRef] = []
     for validator in validators:
         comma = "," if parts else ""
-        parts += [comma, validator.node_id, f"@{host(validator, service)}:{port}"]
+        parts += [comma, validator.node_id, f"@{validator.name}:{port}"]
     return Text(tuple(p for p in parts if p != ""))
-
-
-def host(validator: ValidatorKeys, service: str) -> str:
-    """The name of a validator's pod in its namespace's DNS."""
-    return f"{validator.name}.{service}"
 
 
 def refuse_shared_references(validators: Sequence[ValidatorKeys]) -> None:

@@ -106,7 +106,7 @@ async def test_the_same_secrets_make_the_same_bytes(akash: Path, store: Store) -
         for t in genesis["app_state"]["genutil"]["gen_txs"]
     }
     assert found == {
-        v.name: (f"{store.lookup(v.node_id)}@{v.name}.node:26656", store.lookup(v.pub_key))
+        v.name: (f"{store.lookup(v.node_id)}@{v.name}:26656", store.lookup(v.pub_key))
         for v in make.validators
     }
 

@@ -28,18 +28,18 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_peers_hold_references_until_they_are_revealed(store: Store) -> None:
-    text = peers((ONE, TWO), "node")
+    text = peers((ONE, TWO))
     assert str(text) == (
-        "${secret:chains/akash/node-0/node#id}@node-0.node:26656,"
-        "${secret:chains/akash/node-1/node#id}@node-1.node:26656"
+        "${secret:chains/akash/node-0/node#id}@node-0:26656,"
+        "${secret:chains/akash/node-1/node#id}@node-1:26656"
     )
     first, second = text.reveal(store.lookup).split(",")
-    assert first == f"{store.fields('chains/akash/node-0/node')['id']}@node-0.node:26656"
-    assert second.endswith("@node-1.node:26656")
+    assert first == f"{store.fields('chains/akash/node-0/node')['id']}@node-0:26656"
+    assert second.endswith("@node-1:26656")
 
 
 def test_nobody_has_no_peers() -> None:
-    assert str(peers((), "node")) == ""
+    assert str(peers(())) == ""
 
 
 def test_validators_with_keys_of_their_own_pass(store: Store) -> None:

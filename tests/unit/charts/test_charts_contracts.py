@@ -102,6 +102,17 @@ def test_peers_find_validators_before_they_are_ready_and_clients_after(render: R
     assert "publishNotReadyAddresses" not in rendered.one("Service", "rpc")["spec"]
 
 
+def test_each_validator_has_an_address_that_stays_when_its_pod_moves(render: Render) -> None:
+    """A node resolves the names of its peers once, when it starts."""
+    rendered = render("chain", validators=2, fullNodes=1)
+    for pod in ("validator-0", "validator-1"):
+        spec = rendered.one("Service", pod)["spec"]
+        assert spec["selector"] == {"statefulset.kubernetes.io/pod-name": pod}
+        assert spec["publishNotReadyAddresses"] is True and "clusterIP" not in spec
+    services = {s["metadata"]["name"] for s in rendered.of("Service")}
+    assert services == {"validator", "node", "rpc", "validator-0", "validator-1"}
+
+
 def test_clients_are_sent_to_full_nodes_if_there_are_any(render: Render) -> None:
     def role(count: int) -> object:
         service = render("chain", fullNodes=count).one("Service", "rpc")

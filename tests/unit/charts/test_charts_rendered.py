@@ -130,6 +130,9 @@ def test_a_service_selects_pods_of_the_chart(chart: str, values: Object, render:
     for service in rendered.of("Service"):
         selector = dict(service["spec"]["selector"])
         selector.pop("openbao-active", None)  # a label that the leader gives itself
+        owner = selector.pop("statefulset.kubernetes.io/pod-name", "").rpartition("-")[0]
+        if owner:  # a label that each pod of a StatefulSet gets
+            selector |= rendered.one("StatefulSet", owner)["spec"]["selector"]["matchLabels"]
         assert any(selector.items() <= labels.items() for labels in templates)
 
 

@@ -131,11 +131,19 @@ def test_a_pod_is_stuck_or_not(found: Json, fault: str) -> None:
     assert bool(stuck(found, NOW)) == bool(fault)
 
 
+def running(since: timedelta) -> Json:
+    return {"state": {"running": {"startedAt": at(since)}}}
+
+
 def ended(code: int, ago: timedelta, restarts: int, state: str = "state") -> Json:
     return {
         "restartCount": restarts,
         state: {"terminated": {"exitCode": code, "finishedAt": at(ago)}},
     }
+
+
+def before(ago: timedelta) -> Json:
+    return ended(1, ago, 2, "lastState")
 
 
 @pytest.mark.parametrize(
@@ -147,6 +155,16 @@ def ended(code: int, ago: timedelta, restarts: int, state: str = "state") -> Jso
         (ended(1, timedelta(seconds=5), 2, "lastState"), True, False),
         (ended(137, timedelta(seconds=5), 6, "lastState"), True, True),
         (ended(137, timedelta(hours=5), 6, "lastState"), True, False),
+        (
+            running(timedelta(seconds=2)) | ended(1, timedelta(seconds=5), 2, "lastState"),
+            True,
+            True,
+        ),
+        (
+            running(timedelta(minutes=1)) | ended(1, timedelta(seconds=70), 2, "lastState"),
+            True,
+            False,
+        ),
     ],
 )
 def test_a_container_that_ends_again_and_again_is_seen_between_its_starts(

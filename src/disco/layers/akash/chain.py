@@ -145,7 +145,6 @@ class ChainNode(Component):
             self.spec.genesis_time,
             f"{self.spec.coins}{chain.denom}",
             tuple(f"{s}{chain.denom}" for s in self.spec.each_stake),
-            SERVICE,
         )
         return replace(made, kept=self.genesis)
 
@@ -200,7 +199,7 @@ class ChainNode(Component):
             "chainId": self.chain_id,
             "validators": self.spec.validators,
             "fullNodes": self.spec.full_nodes,
-            "peers": peers(self.validators, SERVICE, chain.ports.p2p),
+            "peers": peers(self.validators, chain.ports.p2p),
             "config": {
                 k.removeprefix(f"{chain.env_prefix}_"): v
                 for k, v in chain.environment(self.spec.pace).items()

@@ -11,6 +11,7 @@ PENDING, UNREADY, GOING = timedelta(minutes=2), timedelta(minutes=5), timedelta(
 HOPELESS = ("BackOff", "Error", "Pull", "InvalidImageName")  # how such reasons end
 CRASHES, FLAPS = 2, 5  # restarts that are too many for a pod that is not ready, or is again
 RECENT = timedelta(minutes=5)  # the longest pause before a restart
+STARTING = timedelta(seconds=10)
 Json = dict[str, Any]
 
 
@@ -43,10 +44,17 @@ def _crashing(pod: Json, now: datetime) -> str:
         restarts = container.get("restartCount", 0)
         if ended is None or ended.get("exitCode") == 0:
             continue
-        again = restarts >= (FLAPS if is_ready(pod) else CRASHES)
+        steady = is_ready(pod) and not _just_started(container, now)
+        again = restarts >= (FLAPS if steady else CRASHES)
         if again and now - _time(ended["finishedAt"]) < RECENT:
             return f"ends with {ended['exitCode']} again and again, {restarts} restarts"
     return ""
+
+
+def _just_started(container: Json, now: datetime) -> bool:
+    """A container without a probe is ready as soon as it runs, and may end in the next moment."""
+    started = container.get("state", {}).get("running", {}).get("startedAt")
+    return bool(started) and now - _time(started) < STARTING
 
 
 def _containers(pod: Json) -> list[Json]:
