@@ -124,3 +124,26 @@ def test_what_left_goes_also_with_the_rest(folder: Path) -> None:
     stack.declare(after)
     assert stack.down().done
     assert stack.state.hosts == {} and not stack.state.networks
+
+
+def test_a_worker_that_is_away_is_left_out_where_one_may_be(folder: Path) -> None:
+    text = IRON.replace("  provider: ssh\n", "  provider: ssh\n  max_unavailable: 1\n")
+    stack = SimulatedStack(text, folder)
+    stack.state.hosts["b"].running = False
+    plan = stack.plan()
+    assert not [name for name, _ in plan.steps if "/b/" in name]
+    notes = [note for part in plan.parts for note in part.notes]
+    assert notes == ["b does not answer and is left out (max_unavailable)"]
+    assert stack.apply().done
+    stack.state.hosts["b"].running = True
+    assert stack.apply().done
+    assert stack.plan().empty
+    cluster = stack.state.hosts["a"].cluster
+    assert cluster is not None and sorted(cluster.nodes) == ["a", "b"]
+
+
+def test_a_worker_that_is_away_stops_all_where_none_may_be(folder: Path) -> None:
+    stack = SimulatedStack(IRON, folder)
+    stack.state.hosts["b"].running = False
+    with pytest.raises(Exception, match="b"):
+        stack.plan()

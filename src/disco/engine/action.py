@@ -46,6 +46,11 @@ class Action(ABC):
         return ()
 
     @property
+    def place(self) -> str:
+        """Where it happens: what else fails there fails for the same reason, often."""
+        return self.touches.partition(":")[0]
+
+    @property
     def identity(self) -> str:
         return f"{self.kind} {self.touches}"
 

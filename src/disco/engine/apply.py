@@ -20,6 +20,7 @@ from disco.engine.events import (
     StepSkipped,
     StepStarted,
 )
+from disco.engine.fleet import Fleet
 from disco.engine.gate import Gate
 from disco.engine.graph import Graph
 from disco.engine.plan import Look, Part, Plan, look_at, ordered
@@ -157,27 +158,34 @@ class Run:
 
     async def _steps(self, part: Part, steps: tuple[Step, ...]) -> bool:
         """A step waits for its place only when all before it have ended: a fleet has many steps."""
-        order = Order(steps)
+        order, fleet = Order(steps), Fleet(steps, part.may_fail)
         good: dict[str, bool] = {}
         async with asyncio.TaskGroup() as group:
 
             async def one(step: Step) -> None:
-                good[step.id] = await self._in_turn(part, step, order.before(step, good))
+                held = [a for a in order.before(step) if not good[a]]
+                held = [a for a in held if not fleet.forgives(a, step)]
+                why = "a step before it failed" if held else ""
+                good[step.id] = await self._in_turn(part, step, fleet, why)
                 for ready in order.ended(step):
                     group.create_task(one(ready))
 
             for step in order.first:
                 group.create_task(one(step))
-        return all(good.values())
+        return all(well or fleet.forgives(id) for id, well in good.items())
 
-    async def _in_turn(self, part: Part, step: Step, may: bool) -> bool:
-        if not may:
-            self._skip(part, step, "a step before it failed")
+    async def _in_turn(self, part: Part, step: Step, fleet: Fleet, held: str) -> bool:
+        """held: why it may not begin, or nothing."""
+        if held:
+            self._skip(part, step, held)
             return False
         async with self._slots:
-            return await self._step(part, step)
+            if fleet.is_over:
+                self._skip(part, step, fleet.why)
+                return False
+            return await self._step(part, step, fleet)
 
-    async def _step(self, part: Part, step: Step) -> bool:
+    async def _step(self, part: Part, step: Step, fleet: Fleet) -> bool:
         name = f"{part.name}/{step.id}"
         if self._stop.requested:
             self._skip(part, step, "stopped")
@@ -197,6 +205,7 @@ class Run:
             self._skip(part, step, "stopped")
             return False
         except Exception as error:
+            fleet.note(step)
             self._fail(name, all_of(error), time.monotonic() - begun)
             return False
         self._outcome.done += 1
@@ -228,9 +237,9 @@ class Order:
                 self._behind[a].append(step)
         self.first = [s for s in steps if not self._before[s.id]]
 
-    def before(self, step: Step, good: dict[str, bool]) -> bool:
-        """Whether all went well that a step comes after."""
-        return all(good[a] for a in self._before[step.id])
+    def before(self, step: Step) -> set[str]:
+        """The steps that it comes after."""
+        return self._before[step.id]
 
     def ended(self, step: Step) -> list[Step]:
         """The steps that waited for this one as the last; told once for each step."""

@@ -48,6 +48,7 @@ class Step:
     id:    unique within the component, for example `h1/containerd`.
     after: ids of steps of the same component that must be done before.
     estimate_s: seconds that it usually takes; only for display.
+    at:    the host that it is about, when its failure says nothing about other hosts.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Step:
     actions: tuple[Action, ...]
     after: tuple[str, ...] = ()
     estimate_s: float = 1.0
+    at: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,10 @@ class Component(ABC):
         left: what `observe_left` saw.
         """
         return iter(())
+
+    def may_fail(self) -> int:
+        """How many hosts' steps may fail while the others go on."""
+        return 0
 
     def notes(self, seen: Any) -> list[str]:
         """What a person should know before its steps are carried out. Pure."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
 from disco.engine.action import Action
+from disco.engine.errors import DiscoError
 from disco.engine.journal import Journal
 from disco.engine.retry import ATTEMPTS, tried
+
+RETRIES = 12  # of all actions of a run in one place together
 
 Report = Callable[[str, float | None], None]
 Executor = Callable[[Action, Report], Awaitable[None]]
@@ -30,6 +34,7 @@ class Gate:
         self._journal = journal
         self._run = run
         self._check = check
+        self._retries: Counter[str] = Counter()
 
     async def carry_out(self, step: str, action: Action, report: Report) -> None:
         """Do it, again if that can help. Every action is atomic or safe to repeat."""
@@ -56,7 +61,11 @@ class Gate:
             attempts += 1
             await executor(action, report)
 
-        await tried(
-            once,
-            lambda n, error: report(f"trying again ({n} of {ATTEMPTS - 1}): {error.what}", None),
-        )
+        def again(number: int, error: DiscoError) -> None:
+            self._retries[action.place] += 1
+            if self._retries[action.place] > RETRIES:
+                error.details += (f"not tried again: {action.place} failed {RETRIES} times before",)
+                raise error
+            report(f"trying again ({number} of {ATTEMPTS - 1}): {error.what}", None)
+
+        await tried(once, again)

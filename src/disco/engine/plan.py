@@ -27,6 +27,7 @@ class Part:
     assumed_after: the components that don't exist yet, so that this one could not be observed and
                    is planned for an empty place. It is planned again just before it runs.
     leaving:       it is taken away, so it comes after what stands on it.
+    may_fail:      so many hosts may fail while the rest goes on.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Part:
     loses: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     leaving: bool = False
+    may_fail: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,13 @@ def _part_data(part: Part) -> dict[str, Any]:
         "loses": list(part.loses),
         "notes": list(part.notes),
         "leaving": part.leaving,
+        "may_fail": part.may_fail,
         "steps": [
             {
                 "id": s.id,
                 "title": s.title,
                 "after": list(s.after),
+                "at": s.at,
                 "actions": [{**to_data(a), "destroys": list(a.destroys)} for a in s.actions],
             }
             for s in part.steps
@@ -216,6 +220,7 @@ def make(
                 look.node.upstream,
                 look.assumed_after,
                 notes=notes,
+                may_fail=look.component.may_fail(),
             )
         )
     return Plan(stack, tuple(parts))

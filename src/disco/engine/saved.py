@@ -119,6 +119,7 @@ def _part(found: Json) -> Part:
             str(s["title"]),
             tuple(map(_reviewed, s["actions"])),
             tuple(map(str, s["after"])),
+            at=str(s["at"]),
         )
         for s in found["steps"]
     )
@@ -126,7 +127,8 @@ def _part(found: Json) -> Part:
         tuple(map(str, found[k])) for k in ("after", "known_after", "loses", "notes")
     )
     name, layer = str(found["name"]), Layer(found["layer"])
-    return Part(name, layer, steps, after, known_after, loses, notes, bool(found["leaving"]))
+    leaving, may_fail = bool(found["leaving"]), int(found["may_fail"])
+    return Part(name, layer, steps, after, known_after, loses, notes, leaving, may_fail)
 
 
 def _reviewed(found: Json) -> Reviewed:

@@ -16,6 +16,11 @@ from disco.hosts.sessions import Result, Sessions
 NOT_THERE = ("was lost or refused", "no answer in time", "SSH failed")
 
 
+def is_away(error: DiscoError) -> bool:
+    """Whether an error says that a host does not answer; a wrong key says something else."""
+    return any(text in error.what for text in NOT_THERE)
+
+
 class Hosts:
     """The reader of hosts. Every question is one round trip."""
 
@@ -33,7 +38,7 @@ class Hosts:
         try:
             return (await self.sessions.run(host, ["true"], within_s=10)).ok
         except DiscoError as error:
-            if any(text in error.what for text in NOT_THERE):
+            if is_away(error):
                 return False
             raise
 

@@ -195,13 +195,19 @@ class AwaitRollout(Action):
 
 @dataclass(frozen=True)
 class AwaitNodes(Action):
-    """Until these nodes are Ready."""
+    """Until these nodes are Ready. enough: as many of them do; 0 for all."""
 
     kind: ClassVar[str] = "await-nodes"
     waits: ClassVar[bool] = True
     cluster: Cluster
     nodes: tuple[str, ...]
+    enough: int = 0
     within_s: float = 120.0
+
+    def missing(self, ready: set[str]) -> tuple[str, ...]:
+        """The nodes that are waited for."""
+        away = tuple(n for n in self.nodes if n not in ready)
+        return () if self.enough and len(self.nodes) - len(away) >= self.enough else away
 
     @property
     def touches(self) -> str:

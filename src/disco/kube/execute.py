@@ -246,7 +246,7 @@ class KubeExecutors:
         async def test() -> str:
             nodes = (await self._kube.get(action.cluster, "/api/v1/nodes"))["items"]
             ready = {n["metadata"]["name"] for n in nodes if is_ready(n)}
-            missing = [n for n in action.nodes if n not in ready]
+            missing = action.missing(ready)
             return f"{', '.join(missing)} not Ready" if missing else ""
 
         await self._kube.until(

@@ -159,7 +159,7 @@ class Kube:
             case AwaitNodes():
                 nodes = (await self.get(cluster, "/api/v1/nodes"))["items"]
                 ready = {n["metadata"]["name"] for n in nodes if is_ready(n)}
-                return set(action.nodes) <= ready
+                return not action.missing(ready)
             case _:
                 return False
 

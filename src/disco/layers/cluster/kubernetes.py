@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from typing import Any, Literal
 
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, StatusLine, Step, World, pending
+from disco.engine.errors import DiscoError
 from disco.hosts.actions import AwaitHost, HostAction, Images
 from disco.hosts.facts import Facts
 from disco.hosts.host import Host
-from disco.hosts.reader import Hosts
+from disco.hosts.reader import Hosts, is_away
 from disco.kube import charts
 from disco.kube.access import Cluster
 from disco.kube.actions import AwaitNodes, AwaitRollout, Release
@@ -55,11 +56,12 @@ class KubernetesSpec(Model):
 @dataclass(frozen=True)
 class KubernetesSeen:
     """facts and done per host; secrets that exist; whether the API is ready and what is done in
-    it."""
+    it. away: workers that do not answer, as many as may."""
 
     facts: dict[str, Facts] = field(default_factory=dict)
     done: frozenset[str] = frozenset()
     api_ready: bool = False
+    away: frozenset[str] = frozenset()
 
 
 class Kubernetes(Component):
@@ -113,26 +115,34 @@ class Kubernetes(Component):
             self.answers(kube, names),
             asyncio.gather(*(self._host(hosts, h) for h in self.servers.hosts)),
         )
-        facts_by_name = self._by_name([f for f, _ in found])
-        done.update(*(d for _, d in found))
+        there = {h.name: f for h, f in zip(self.servers.hosts, found, strict=True) if f}
+        facts_by_name = {name: facts for name, (facts, _) in there.items()}
+        done.update(*(d for _, d in there.values()))
+        away = frozenset(h.name for h in self.servers.hosts) - there.keys()
         if ready:
-            actions = [a for s in self._cluster_steps() for a in s.actions]
+            actions = [a for s in self._cluster_steps(away) for a in s.actions]
             done |= await kube.satisfied(self.cluster, actions)
-        return KubernetesSeen(facts_by_name, frozenset(done), ready)
+        return KubernetesSeen(facts_by_name, frozenset(done), ready, away)
 
     async def answers(self, kube: Kube, secrets: set[str]) -> bool:
         """Whether the API is ready."""
         return kubeadm.CA in secrets and await kube.ready(self.cluster)
 
-    async def _host(self, hosts: Hosts, host: Host) -> tuple[Facts, frozenset[str]]:
-        facts = await hosts.facts(host)
+    async def _host(self, hosts: Hosts, host: Host) -> tuple[Facts, frozenset[str]] | None:
+        """What it is and what is done on it; None for a worker that is away, where one may be."""
+        try:
+            facts = await hosts.facts(host)
+        except DiscoError as error:
+            if host == self.control_plane or not self.may_fail() or not is_away(error):
+                raise
+            return None
         actions = [
             a for s in self._host_steps(host, facts) for a in s.actions if isinstance(a, HostAction)
         ]
         return facts, await hosts.satisfied(host, actions)
 
-    def _by_name(self, facts: list[Facts]) -> dict[str, Facts]:
-        return {h.name: f for h, f in zip(self.servers.hosts, facts, strict=True)}
+    def may_fail(self) -> int:
+        return self.servers.max_unavailable
 
     def steps(self, seen: KubernetesSeen) -> Iterator[Step]:
         steps = list(pending(self._all_steps(seen), seen.done))
@@ -142,7 +152,8 @@ class Kubernetes(Component):
     def _all_steps(self, seen: KubernetesSeen) -> Iterator[Step]:
         yield Step("secrets", "make the cluster's keys and certificates", kubeadm.SECRETS)
         for host in self.servers.hosts:
-            yield from self._host_steps(host, seen.facts.get(host.name, EMPTY))
+            if host.name not in seen.away:
+                yield from self._host_steps(host, seen.facts.get(host.name, EMPTY))
         if self.workers:
             first = self.control_plane
             yield Step(
@@ -151,9 +162,14 @@ class Kubernetes(Component):
                 tuple(kubeadm.open_door(first)),
                 (f"{first.name}/control-plane",),
             )
-        yield from self._cluster_steps()
+        yield from self._cluster_steps(seen.away)
 
     def _host_steps(self, host: Host, facts: Facts) -> Iterator[Step]:
+        """Those of a worker may fail without the others', if so many may."""
+        at = "" if host == self.control_plane else host.name
+        return (replace(step, at=at) for step in self._steps_on(host, facts))
+
+    def _steps_on(self, host: Host, facts: Facts) -> Iterator[Step]:
         digests = {n: self.artifacts.digest(n) for n in PROGRAMS}
         backend = f"{self.control_plane.address}:{API_SERVER_PORT}"
         node = NodePlan(host, facts, digests, (backend,), self.place.id)
@@ -193,26 +209,31 @@ class Kubernetes(Component):
                 f"{h}/join", f"{h} joins", tuple(kubeadm.worker(host, facts)), (*before, "door"), 3
             )
 
-    def _cluster_steps(self) -> Iterator[Step]:
+    def _cluster_steps(self, away: frozenset[str] = frozenset()) -> Iterator[Step]:
         api = (f"{self.control_plane.name}/control-plane",)
         yield self._release("network", "network", "pod network and policies", api, self._network())
         yield self._release("storage", "storage", "default storage class", api, self._storage())
         if self.spec.metrics_server:
             values = {"image": self.artifacts.image("metrics-server")}
             yield self._release("metrics-server", "metrics-server", "metrics-server", api, values)
-        joined = tuple(f"{h.name}/join" for h in self.workers)
-        nodes = tuple(h.name for h in self.servers.hosts)
+        joined = tuple(f"{h.name}/join" for h in self.workers if h.name not in away)
+        nodes = tuple(h.name for h in self.servers.hosts if h.name not in away)
         network_images = tuple(f"{n}/images/network" for n in nodes)
         yield Step(
             "ready",
             "nodes are Ready and DNS answers",
             (
-                AwaitNodes(self.cluster, nodes),
+                AwaitNodes(self.cluster, nodes, self._enough(nodes)),
                 AwaitRollout(self.cluster, "deployments/kube-system/coredns", enough=1),
             ),
             (*api, *joined, "network", *network_images),
             8,
         )
+
+    def _enough(self, nodes: tuple[str, ...]) -> int:
+        """As many nodes have to be Ready; 0 for all that are asked for."""
+        least = len(self.servers.hosts) - self.may_fail()
+        return least if self.may_fail() and least < len(nodes) else 0
 
     def _release(
         self, name: str, chart: str, title: str, after: tuple[str, ...], values: dict[str, Any]

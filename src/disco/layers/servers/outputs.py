@@ -8,5 +8,7 @@ from disco.hosts.host import Host
 
 class ServersOutputs(Outputs):
     hosts: tuple[Host, ...]
+    max_unavailable: int = 0
+    """So many of them may be away, or fail, while the rest goes on."""
     disposable: bool = False
     """Whether a host that leaves the stack is destroyed with all that is on it."""

@@ -13,7 +13,7 @@ from disco.engine.component import Component, Layer, StatusLine, Step, World
 from disco.engine.errors import DiscoError, Several
 from disco.hosts.facts import Facts
 from disco.hosts.host import Host
-from disco.hosts.reader import Hosts
+from disco.hosts.reader import Hosts, is_away
 from disco.layers.servers.outputs import ServersOutputs
 from disco.layers.servers.preflight import unfit
 from disco.stack.model import Model, var
@@ -45,11 +45,16 @@ class SshServersSpec(Model):
     """Where servers come from."""
     hosts: tuple[SshHost, ...] = var(min_length=1)
     """The servers; the first one carries the control plane."""
+    max_unavailable: int = var(0, ge=0)
+    """So many of the others may be away, or fail, while the rest goes on."""
 
 
 @dataclass(frozen=True)
 class SshSeen:
+    """away: servers that do not answer, as many as may."""
+
     facts: dict[str, Facts]
+    away: tuple[str, ...] = ()
 
 
 class SshServers(Component):
@@ -80,8 +85,11 @@ class SshServers(Component):
         found = await asyncio.gather(*(reader.facts(h) for h in hosts), return_exceptions=True)
         errors: list[DiscoError] = []
         facts: dict[str, Facts] = {}
+        away: dict[str, DiscoError] = {}
         for host, answer in zip(hosts, found, strict=True):
-            if isinstance(answer, DiscoError):
+            if isinstance(answer, DiscoError) and is_away(answer) and host is not hosts[0]:
+                away[host.name] = answer
+            elif isinstance(answer, DiscoError):
                 errors.append(answer)
             elif isinstance(answer, BaseException):
                 raise answer
@@ -89,9 +97,14 @@ class SshServers(Component):
                 facts[host.name] = answer
                 errors.extend(unfit(host, answer, self.place.id))
         errors.extend(_twins(facts))
+        if len(away) > self.spec.max_unavailable:
+            errors.extend(away.values())
         if errors:
             raise Several(errors)
-        return SshSeen(facts)
+        return SshSeen(facts, tuple(away))
+
+    def notes(self, seen: SshSeen) -> list[str]:
+        return [f"{name} does not answer and is left out (max_unavailable)" for name in seen.away]
 
     def nothing(self) -> SshSeen:
         return SshSeen({})
@@ -100,7 +113,7 @@ class SshServers(Component):
         return iter(())
 
     def outputs(self, seen: SshSeen) -> ServersOutputs:
-        return ServersOutputs(hosts=self.hosts)
+        return ServersOutputs(hosts=self.hosts, max_unavailable=self.spec.max_unavailable)
 
     def checks(self, world: World) -> Iterator[Check]:
         from disco.layers.servers.checks import checks
