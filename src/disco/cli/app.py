@@ -28,6 +28,27 @@ AllowDestroy = Annotated[
     flag("--allow-destroy", help="What the plan destroys may be lost."),
 ]
 Form = Annotated[Literal["text", "markdown", "html"], Parameter(help="How the plan is drawn.")]
+Targets = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--target",
+        negative="",
+        show_default=False,
+        consume_multiple=False,
+        help="Only this component (`vault`) or step (`kubernetes/h3`), with what it needs; again "
+        "for others.",
+    ),
+]
+Excluded = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--exclude",
+        negative="",
+        show_default=False,
+        consume_multiple=False,
+        help="Without this component or step, and without what needs it; again for others.",
+    ),
+]
 LayerName = Annotated[
     Literal["servers", "cluster", "platform", "akash", "services"] | None,
     Parameter(help="Only this layer; of `down`, this one and those above it."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from disco.cli.status import show as show_status
 from disco.cli.wiring import Session, open_stack
 from disco.engine import saved as saving
 from disco.engine.errors import Exit
+from disco.engine.narrow import Aim
 from disco.engine.plan import Plan
 
 
@@ -40,20 +42,27 @@ class Shown:
     out: Path | None = None
 
 
-async def plan(file: Path, how: Shown, layer: str | None, destroy: bool) -> int:
+def way(
+    layer: str | None, target: tuple[str, ...], exclude: tuple[str, ...], destroy: bool = False
+) -> Way:
+    """Which plan the flags ask for."""
+    return Way(layer, destroy, Aim(target, exclude))
+
+
+async def plan(file: Path, how: Shown, way: Way) -> int:
     """Show what would change. Changes nothing."""
     async with open_stack(file) as session:
         _tell_unfinished(session)
         if missing := missing_rights(session):
             speak.talk(f"{missing}; without it nothing of them can be seen", "yellow")
         with speak.doing("looking at what is there"):
-            found, _ = await Way(layer, destroy).plan(session)
+            found, _ = await way.plan(session)
     if how.form == "json":
         speak.data_json(found.data())
     else:
         speak.data(planned.drawn(found, how.form, how.commands))
     if how.out:
-        saved.write(found, layer, how.out)
+        saved.write(found, way.layer, way.aim, how.out)
         speak.talk(f"kept in {how.out}; carry it out: disco apply {how.out}{of(file)}")
     return int(Exit.DONE)
 
@@ -63,12 +72,12 @@ def _tell_unfinished(session: Session) -> None:
         speak.talk(f"An earlier run ended inside: {left.step}: {left.action}", "yellow")
 
 
-async def apply(file: Path, how: Agreed, layer: str | None) -> int:
+async def apply(file: Path, how: Agreed, way: Way) -> int:
     """Carry out what is missing."""
     confirm = agree(how.yes, "Carry this out?", how.allow_destroy)
     with _telling(how.as_json) as told:
-        what = _typed("apply", layer)
-        return await change(file, what, Way(layer), confirm, how.parallel, told=told)
+        what = _typed("apply", way)
+        return await change(file, what, way, confirm, how.parallel, told=told)
 
 
 async def apply_saved(file: Path, path: Path, signers: Path | None, how: Agreed) -> int:
@@ -81,7 +90,7 @@ async def apply_saved(file: Path, path: Path, signers: Path | None, how: Agreed)
         saving.must_be(kept, plan, str(path))
 
     confirm = agree(True, "", how.allow_destroy)
-    way, what = Way(kept.layer, kept.plan.removal, must_be), f"apply {path.name}"
+    way, what = Way(kept.layer, kept.plan.removal, kept.aim, must_be), f"apply {path.name}"
     with _telling(how.as_json) as told:
         return await change(file, what, way, confirm, how.parallel, told=told)
 
@@ -103,17 +112,21 @@ async def up(file: Path, how: Agreed) -> int:
         return await change(file, "up", Way(), confirm, how.parallel, after, told)
 
 
-async def down(file: Path, how: Agreed, layer: str | None) -> int:
+async def down(file: Path, how: Agreed, way: Way) -> int:
     """Destroy what the stack made, in reverse order."""
     confirm = agree(how.yes, "Destroy this?", how.allow_destroy)
     with _telling(how.as_json) as told:
-        what, way = _typed("down", layer), Way(layer, removal=True)
+        what = _typed("down", way)
         return await change(file, what, way, confirm, how.parallel, told=told)
 
 
-def _typed(command: str, layer: str | None) -> str:
+def _typed(command: str, way: Way) -> str:
     """The command as it would be typed again: `down` alone destroys more than one of a layer."""
-    return f"{command} --layer {layer}" if layer else command
+    words = [command]
+    words += ["--layer", way.layer] if way.layer else []
+    words += [word for name in way.aim.targets for word in ("--target", name)]
+    words += [word for name in way.aim.excluded for word in ("--exclude", name)]
+    return shlex.join(words)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from disco.engine.events import Event, Events, StepSkipped
 from disco.engine.journal import ERROR_CHARACTERS, who
 from disco.engine.leaving import Before
 from disco.engine.lock import Held, hold
+from disco.engine.narrow import WHOLE, Aim, narrowed
 from disco.engine.plan import Look, Plan
 from disco.layers.servers.local import LocalServers
 from disco.stack.model import Model
@@ -43,11 +44,13 @@ class Way:
     """Which plan is made.
 
     layer: of that one alone, or nothing. removal: of the way out, down to that layer.
+    aim: at which part of it.
     must_be: raises when the plan is another one than was reviewed.
     """
 
     layer: str | None = None
     removal: bool = False
+    aim: Aim = WHOLE
     must_be: Callable[[Plan], None] = lambda plan: None
 
     @property
@@ -70,6 +73,7 @@ class Way:
         else:
             plan = planning.make_removal(name, graph, looks, lowest)
             plan = leaving.joined(plan, [p for p in left if p.layer >= lowest])
+        plan = narrowed(plan, self.aim)
         planning.refuse_protected(plan, _specs(session, before))
         self.must_be(plan)
         return plan, looks
@@ -125,7 +129,7 @@ async def change(
 
 def _settle(session: Session, way: Way) -> None:
     """All of it went through: nothing is left of what was declared before."""
-    if way.layer:
+    if way.layer or not way.aim.is_whole:
         return
     if way.removal:
         session.declared.forget()

@@ -15,11 +15,13 @@ from disco.cli.app import (
     STACK,
     WRITE,
     AllowDestroy,
+    Excluded,
     File,
     Form,
     Json,
     LayerName,
     Parallel,
+    Targets,
     Yes,
     app,
     flag,
@@ -106,6 +108,8 @@ def plan(
     json: Json = False,
     commands: Annotated[bool, flag(help="Show the plain commands.")] = False,
     layer: LayerName = None,
+    target: Targets = (),
+    exclude: Excluded = (),
     destroy: Annotated[bool, flag("--destroy", help="Plan the way out, as `down` takes it.")] = (
         False
     ),
@@ -116,7 +120,7 @@ def plan(
     from disco.cli import apply as module
 
     how = module.Shown("json" if json else format, commands, out)
-    return run(module.plan(file, how, layer, destroy))
+    return run(module.plan(file, how, module.way(layer, target, exclude, destroy)))
 
 
 @app.command(group=CHANGE, sort_key=5)
@@ -169,6 +173,8 @@ def apply(
     json: Json = False,
     parallel: Parallel = 16,
     layer: LayerName = None,
+    target: Targets = (),
+    exclude: Excluded = (),
     signers: Annotated[
         Path | None,
         Parameter(help="Who may have signed the plan: a file of allowed signers of ssh-keygen."),
@@ -188,9 +194,9 @@ def apply(
     if plan is None:
         if signers:
             raise WrongUse("--signers is for a plan that was kept", fix="disco apply PLAN")
-        return _change(module.apply(file, how, layer))
-    if layer:
-        raise WrongUse("--layer is part of the plan that was kept", fix="leave it out")
+        return _change(module.apply(file, how, module.way(layer, target, exclude)))
+    if layer or target or exclude:
+        raise WrongUse("what it aims at is part of the plan that was kept", fix="leave it out")
     return _change(module.apply_saved(file, plan, signers, how))
 
 
@@ -218,11 +224,14 @@ def down(
     json: Json = False,
     parallel: Parallel = 16,
     layer: LayerName = None,
+    target: Targets = (),
+    exclude: Excluded = (),
 ) -> int:
     """Destroy what the stack made; what is lost is named first."""
     from disco.cli import apply as module
 
-    return _change(module.down(file, module.Agreed(yes, allow_destroy, json, parallel), layer))
+    how = module.Agreed(yes, allow_destroy, json, parallel)
+    return _change(module.down(file, how, module.way(layer, target, exclude, destroy=True)))
 
 
 @app.command(group=LOOK, sort_key=9)

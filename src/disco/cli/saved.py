@@ -9,6 +9,7 @@ from pathlib import Path
 from disco.cli import planned, speak
 from disco.engine import saved as saving
 from disco.engine.errors import DiscoError, Exit, WrongUse
+from disco.engine.narrow import Aim
 from disco.engine.plan import Plan
 from disco.engine.saved import Saved
 
@@ -17,11 +18,11 @@ SIGN_S = 120  # a person may have to touch a key
 VERIFY_S = 20
 
 
-def write(plan: Plan, layer: str | None, out: Path) -> None:
+def write(plan: Plan, layer: str | None, aim: Aim, out: Path) -> None:
     """There whole or not at all."""
     new = out.with_name(f".{out.name}.new")
     try:
-        new.write_text(saving.dump(plan, layer), encoding="utf-8")
+        new.write_text(saving.dump(plan, layer, aim), encoding="utf-8")
         new.replace(out)
     except OSError as error:
         new.unlink(missing_ok=True)

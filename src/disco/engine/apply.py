@@ -143,6 +143,9 @@ class Run:
         """Observe what could not be observed before; refuse what was not reviewed."""
         look = self._looks[part.name] = await self._look(part.name)
         steps = ordered(part.name, look.component.steps(look.seen))
+        if self._plan.narrowed:
+            reviewed = {s.id for s in part.steps}
+            steps = tuple(s for s in steps if s.id in reviewed)
         surplus = beyond(steps, part.steps)
         if surplus:
             raise DiscoError(

@@ -43,11 +43,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
-    """What would change. Same inputs, same bytes; no secret in it."""
+    """What would change. Same inputs, same bytes; no secret in it.
+
+    narrowed: only a part of it is aimed at; what else turns out to be missing is left so.
+    """
 
     stack: str
     parts: tuple[Part, ...]
     removal: bool = False
+    narrowed: bool = False
 
     @property
     def steps(self) -> tuple[tuple[str, Step], ...]:
@@ -66,6 +70,7 @@ class Plan:
             "format": FORMAT,
             "stack": self.stack,
             "removal": self.removal,
+            "narrowed": self.narrowed,
             "components": [_part_data(p) for p in self.parts],
         }
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from disco.engine.action import Action, to_data
 from disco.engine.component import Layer, Step
 from disco.engine.errors import DiscoError, WrongUse
+from disco.engine.narrow import WHOLE, Aim
 from disco.engine.plan import FORMAT, Part, Plan
 
 Json = dict[str, Any]
@@ -53,19 +54,25 @@ class Reviewed(Action):
 class Saved:
     """A plan as it stands in a file.
 
-    digest: of the plan that it was made from. layer: the one that it was narrowed to, or nothing.
-    components: what the file holds of each.
+    digest: of the plan that it was made from. layer, aim: what it was narrowed to. components: what
+    the file holds of each.
     """
 
     plan: Plan
     digest: str
     layer: str | None
+    aim: Aim
     components: tuple[Json, ...]
 
 
-def dump(plan: Plan, layer: str | None = None) -> str:
+def dump(plan: Plan, layer: str | None = None, aim: Aim = WHOLE) -> str:
     """The text of a plan's file. Same plan, same bytes; secrets are references."""
-    about = {"digest": plan.digest, "layer": layer}
+    about = {
+        "digest": plan.digest,
+        "layer": layer,
+        "targets": list(aim.targets),
+        "excluded": list(aim.excluded),
+    }
     content = {**plan.data(), **about, "components": _components(plan)}
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
@@ -100,9 +107,11 @@ def read(text: str, where: str) -> Saved:
                 fix="make it anew: disco plan --out FILE",
             )
         parts = tuple(_part(c) for c in content["components"])
-        plan = Plan(str(content["stack"]), parts, bool(content["removal"]))
+        flags = bool(content["removal"]), bool(content["narrowed"])
+        plan = Plan(str(content["stack"]), parts, *flags)
         layer = content["layer"] and Layer[content["layer"].upper()].title
-        return Saved(plan, str(content["digest"]), layer or None, tuple(content["components"]))
+        aim = Aim(*(tuple(map(str, content[k])) for k in ("targets", "excluded")))
+        return Saved(plan, str(content["digest"]), layer or None, aim, tuple(content["components"]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WrongUse(
             "that is no plan",

@@ -165,6 +165,6 @@ def test_flags_that_a_kept_plan_has_in_itself_are_wrong_use(
     disco: Disco, stack: Path, plan: Path
 ) -> None:
     said = disco("apply", str(plan), "-f", str(stack), "--layer", "servers")
-    assert said.code == 2 and "--layer is part of the plan" in said.err
+    assert said.code == 2 and "what it aims at is part of the plan" in said.err
     said = disco("apply", "-f", str(stack), "--signers", "x")
     assert said.code == 2 and "--signers is for a plan that was kept" in said.err
