@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from stack import LabStack, lab_stack
 
 from disco.engine.secret import SecretRef
+from disco.hosts.execute import APT
 from disco.store import Store
 
 pytestmark = [
@@ -163,6 +165,22 @@ def test_two_faults_are_told_at_once(bare: Bare) -> None:
         refused(bare, bare.file(address="10.88.215.99"), "h1", "admin.conf", "10.88.215.99")
     finally:
         bare.on("h1", "rm -r /etc/kubernetes")
+
+
+HOLD = """import fcntl, time
+f = open("/var/lib/dpkg/lock-frontend", "w")
+fcntl.lockf(f, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(5)
+"""
+
+
+def test_somebody_elses_apt_is_waited_for(bare: Bare) -> None:
+    bare.on("h2", f"systemd-run -q --unit=other python3 -c {shlex.quote(HOLD)}")
+    script = shlex.quote(APT)
+    begun = time.monotonic()
+    bare.on("h2", f"sleep 1; sh -c {script} sh runc")
+    assert time.monotonic() - begun > 4
 
 
 def test_a_missing_host_key_says_how_to_get_one(bare: Bare) -> None:

@@ -17,6 +17,26 @@ from disco.hosts.sessions import Sessions
 Find = Callable[[str], Path]
 
 
+APT_S = 300  # somebody else's apt may take so long
+APT = f"""set -eu
+export DEBIAN_FRONTEND=noninteractive
+said=$(mktemp); trap 'rm -f "$said"' EXIT
+patiently() {{
+  tries={APT_S // 2}
+  until "$@" > "$said" 2>&1; do
+    tries=$((tries - 1))
+    if [ $tries = 0 ] || ! grep -qE 'Could not get lock|lock was locked' "$said"; then
+      cat "$said" >&2; exit 1
+    fi
+    sleep 2
+  done
+}}
+patiently dpkg --configure -a
+patiently apt-get -q update
+patiently apt-get -q install -y --no-install-recommends "$@"
+"""
+
+
 class HostExecutors:
     """find: the file of an artifact on this machine, by name."""
 
@@ -82,13 +102,12 @@ class HostExecutors:
         await self._sessions.must(action.host, action.argv, stdin, action.within_s)
 
     async def packages(self, action: Packages, report: Report) -> None:
-        names = " ".join(map(shlex.quote, action.names))
-        script = (
-            "export DEBIAN_FRONTEND=noninteractive; dpkg --configure -a; apt-get -q update && "
-            f"apt-get -q install -y --no-install-recommends {names}"
-        )
+        """What an earlier try left half-installed is finished first; somebody else's apt, as a
+        server's own upgrades run it, is waited for."""
         report("apt-get install", None)
-        await self._sessions.must(action.host, ["sh", "-c", script], within_s=600)
+        await self._sessions.must(
+            action.host, ["sh", "-c", APT, "sh", *action.names], within_s=APT_S + 600
+        )
 
     async def await_host(self, action: AwaitHost, report: Report) -> None:
         """Poll; a host that can't be reached yet is waited for as well."""
