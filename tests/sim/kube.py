@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
+from disco.engine.errors import DiscoError, Retry
 from disco.engine.gate import Report
 from disco.engine.secret import Lookup
 from disco.kube.access import Cluster
@@ -19,7 +20,7 @@ from sim import cluster as clusters
 from sim.api import Client
 from sim.charts import CHARTS
 from sim.simulation import Simulation
-from sim.state import ClusterState
+from sim.state import ClusterState, HostState
 
 HELM = "/api/v1/namespaces/{}/secrets/sh.helm.release.v1.{}.v{}"
 
@@ -67,10 +68,15 @@ class SimulatedKubeExecutors(KubeExecutors):
                 raise self._simulation.refuse(f"nobody taught the simulated helm {verb}")
         self._simulation.remotely(f"helm {arguments[0]} {action.name}", script)
 
+    def _is_up(self, host: HostState) -> bool:
+        return clusters.is_up(host, self._simulation.state.now)
+
     def _cluster(self, action: Release | Uninstall) -> ClusterState:
         address = action.cluster.server.removeprefix("https://").rpartition(":")[0]
         host = self._simulation.state.by_address(address)
-        if host is None or not clusters.is_up(host, self._simulation.state.now):
+        if host and host.cluster and host.cluster.restarted and not self._is_up(host):
+            raise DiscoError("helm can't reach the API", where=host.name, retry=Retry.LIKELY)
+        if host is None or not self._is_up(host):
             raise self._simulation.refuse(f"helm for {action.name} before the API is up")
         if host.cluster is None:
             raise AssertionError("a cluster that is up exists")

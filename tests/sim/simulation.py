@@ -37,6 +37,7 @@ class Simulation:
     """folder: where the stack keeps its files; real ones.
 
     kill_at:       the tick at which the process dies; 0 is never.
+    fault:         what goes wrong in its place at the tick `fault_at`, and only there.
     orphans_go_on: what a killed process has begun on a host goes on there and ends.
     torn:          the record that is being written when the process dies is cut off.
     labels:        the points that this process has passed.
@@ -48,6 +49,8 @@ class Simulation:
         self.state = State()
         self.run = ""
         self.kill_at = 0
+        self.fault_at = 0
+        self.fault: Callable[[Simulation], Exception] | None = None
         self.orphans_go_on = False
         self.torn = False
         self.chance: random.Random | None = None
@@ -73,6 +76,8 @@ class Simulation:
         if len(self.labels) == self.kill_at:
             self.at_death = self.capture()
             raise Killed(label)
+        if self.fault and len(self.labels) == self.fault_at:
+            raise self.fault(self)
 
     def remotely(self, label: str, script: Iterator[str]) -> None:
         """Something that runs elsewhere, step by step; it can outlive a killed process."""

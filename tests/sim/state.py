@@ -53,6 +53,7 @@ class ClusterState:
 
     ca:      the certificate of the authority that it was made with.
     up_at:   when its API answers.
+    restarted: its host was, so that it was up before.
     nodes:   name -> when it joined.
     objects: API path -> object.
     since:   API path of a workload -> when it was last changed.
@@ -60,6 +61,7 @@ class ClusterState:
 
     ca: str
     up_at: float
+    restarted: bool = False
     tokens: set[str] = field(default_factory=set)
     nodes: dict[str, float] = field(default_factory=dict)
     cordoned: set[str] = field(default_factory=set)
