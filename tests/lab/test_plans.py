@@ -23,7 +23,8 @@ PROVISIONER = "deploy/local-path-provisioner"
 def changed(stack: LabStack) -> Iterator[LabStack]:
     """A file on the server and a release's object, changed by hand; put back at the end."""
     stack.must("exec", "h1", "--", "sed", "-i", "s/^net.ipv4/# net.ipv4/", FILE)
-    kubectl(stack, "-n", "kube-storage", "scale", PROVISIONER, "--replicas=0")
+    patch = ("patch", PROVISIONER, "--type=merge", "-p", json.dumps({"spec": {"replicas": 0}}))
+    kubectl(stack, "-n", "kube-storage", *patch)
     yield stack
     stack.must("apply", "--yes", within_s=300)
 

@@ -66,7 +66,7 @@ def test_another_greeting_is_one_release_and_then_there_is_nothing_to_do(hello: 
 
 
 def test_its_layer_can_be_taken_down_alone(hello: LabStack) -> None:
-    hello.must("down", "--yes", "--layer", "services", within_s=240)
+    hello.must("down", "--yes", "--allow-destroy", "--layer", "services", within_s=240)
     until("its namespace is gone", lambda: "hello" not in namespaces(hello), 60)
     plan = json.loads(hello.must("plan", "--json"))
     assert [c["name"] for c in plan["components"] if c["steps"]] == ["hello"]

@@ -48,10 +48,6 @@ def _parts(plan: Plan) -> Iterator[tuple[str, Part]]:
             yield f"{Layer(part.layer).title}: {part.name}{known}", part
 
 
-def _mark(plan: Plan, step: Step) -> str:
-    return "−" if plan.removal or any(a.destroys for a in step.actions) else "+"
-
-
 def markdown(plan: Plan, digest: str) -> str:
     """A summary, what is destroyed on top, each step folded."""
     lines = [f"### Plan of the stack `{plan.stack}`: {summary(plan)}", ""]
@@ -63,7 +59,10 @@ def markdown(plan: Plan, digest: str) -> str:
     for title, part in _parts(plan):
         lines += [f"**{title}**", "", *(f"- ⚠ {note}" for note in part.notes)]
         for step in part.steps:
-            lines += ["<details>", f"<summary>{_mark(plan, step)} {escape(step.title)}</summary>"]
+            lines += [
+                "<details>",
+                f"<summary>{render.mark(part, step)} {escape(step.title)}</summary>",
+            ]
             lines += ["", *_fenced(_commands(step)), "", "</details>"]
         lines.append("")
     lines.append(f"Digest `{digest}`")
@@ -96,7 +95,7 @@ def page(plan: Plan, digest: str) -> str:
         body += [f'<p class="note">{escape(note)}</p>' for note in part.notes]
         for step in part.steps:
             told = escape("\n".join(_commands(step)))
-            head = f"{_mark(plan, step)} {escape(step.title)}"
+            head = f"{render.mark(part, step)} {escape(step.title)}"
             body.append(f"<details><summary>{head}</summary><pre>{told}</pre></details>")
     body.append(f"<p>Digest <code>{escape(digest)}</code></p>")
     return (

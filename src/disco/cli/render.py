@@ -7,7 +7,7 @@ from typing import Any
 
 from disco.cli import human, speak
 from disco.cli.opened import veiled
-from disco.engine.component import Layer
+from disco.engine.component import Layer, Step
 from disco.engine.errors import DiscoError, Several
 from disco.engine.plan import Part, Plan
 from disco.stack.problem import StackProblems
@@ -31,20 +31,26 @@ def plan_text(plan: Plan, commands: bool = False) -> str:
         if part.layer != layer:
             layer = part.layer
             lines.append(f"{layer} {Layer(layer).title}")
-        lines += _part(part, commands, plan.removal)
+        lines += _part(part, commands)
     steps = len(plan.steps)
     actions = sum(len(s.actions) for _, s in plan.steps)
     lines += ["", f"{human.count(steps, 'step')}, {human.count(actions, 'action')}."]
     return "\n".join(lines)
 
 
-def _part(part: Part, commands: bool, removal: bool) -> Iterator[str]:
+def mark(part: Part, step: Step) -> str:
+    """- takes away, + brings or mends, · only waits until what was changed before is well."""
+    if part.leaving or any(a.destroys for a in step.actions):
+        return "-"
+    return "·" if all(a.waits for a in step.actions) else "+"
+
+
+def _part(part: Part, commands: bool) -> Iterator[str]:
     known = f"   (known after {', '.join(part.assumed_after)})" if part.assumed_after else ""
     yield f"  {part.name}{known}"
     yield from (f"    ! {note}" for note in part.notes)
     for step in part.steps:
-        destroys = removal or any(a.destroys for a in step.actions)
-        yield f"    {'-' if destroys else '+'} {step.title}"
+        yield f"    {mark(part, step)} {step.title}"
         if commands:
             for action in step.actions:
                 yield f"        # {action.describe()}"

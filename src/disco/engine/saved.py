@@ -30,6 +30,11 @@ class Reviewed(Action):
     words: str
     plain: str
     lost: tuple[str, ...]
+    only_waits: bool
+
+    @property
+    def waits(self) -> bool:  # type: ignore[override]
+        return self.only_waits
 
     @property
     def touches(self) -> str:
@@ -92,6 +97,7 @@ def _action(action: Action) -> Json:
         "words": action.describe(),
         "command": action.command(),
         "destroys": list(action.destroys),
+        "waits": action.waits,
         "does": {k: v for k, v in to_data(action).items() if k != "kind"},
     }
 
@@ -142,7 +148,8 @@ def _part(found: Json) -> Part:
 
 def _reviewed(found: Json) -> Reviewed:
     kind, thing, words, plain = (str(found[k]) for k in ("kind", "touches", "words", "command"))
-    return Reviewed(kind, thing, words, plain, tuple(map(str, found["destroys"])))
+    lost, waits = tuple(map(str, found["destroys"])), bool(found["waits"])
+    return Reviewed(kind, thing, words, plain, lost, waits)
 
 
 def must_be(saved: Saved, now: Plan, where: str) -> None:

@@ -17,7 +17,7 @@ from disco.engine.saved import Reviewed
 
 
 def action(words: str, *lost: str, command: str = "true") -> Reviewed:
-    return Reviewed("put", f"h1:/etc/{words}", words, command, lost)
+    return Reviewed("put", f"h1:/etc/{words}", words, command, lost, False)
 
 
 PLAN = Plan(
@@ -67,7 +67,7 @@ def test_markdown_has_a_summary_what_is_lost_on_top_and_the_rest_folded(
     assert lines[2:5] == ["> [!CAUTION]", "> This destroys, for good:", "> - the data"]
     assert out.count("<details>") == out.count("</details>") == 2
     assert "<summary>+ boot &lt;h1&gt;</summary>" in out
-    assert "<summary>− write &amp; run</summary>" in out
+    assert "<summary>- write &amp; run</summary>" in out
     assert "- ⚠ mind the gap" in out
     assert "````sh" in lines, "a fence that the content can't end"
     assert PLAN.digest in lines[-1]
