@@ -15,6 +15,7 @@ from disco.chains.genesis import MakeGenesis, genesis_name, genesis_of
 from disco.chains.validators import ValidatorKeys, peers
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, Outputs, StatusLine, Step, World, pending
+from disco.engine.errors import DiscoError
 from disco.engine.secret import KeptRef, Text
 from disco.kube import charts
 from disco.kube.actions import Apply, AwaitRollout, Delete, Release, Uninstall
@@ -28,6 +29,7 @@ from disco.store.store import Store
 
 CHART = "chain"
 SERVICE = "validator"
+IN_THE_GENESIS = ("network", "coins", "stake", "stakes", "genesis_time")
 
 
 class ChainSpec(Model):
@@ -131,6 +133,19 @@ class ChainNode(Component):
         if world[Store].has_kept(self.genesis):
             return ClusterSeen(seen.done | {self._genesis().identity}, seen.releases, seen.secrets)
         return seen
+
+    async def observe_left(self, world: World, was: ChainNode) -> None:
+        """Raises DiscoError rather than taking a setting that has no effect on a chain that is
+        there."""
+        for name in IN_THE_GENESIS:
+            before, wanted = getattr(was.spec, name), getattr(self.spec, name)
+            if before != wanted and world[Store].has_kept(self.genesis):
+                raise DiscoError(
+                    f"{name} is part of the genesis and can't be changed",
+                    where=f"{self.name}.{name}",
+                    why=f"the chain was made with {before}, and {wanted} is declared",
+                    fix="put it back; for a new chain, take this one out of the file first",
+                )
 
     def steps(self, seen: ClusterSeen) -> Iterator[Step]:
         return pending(self._all_steps(), seen.done)

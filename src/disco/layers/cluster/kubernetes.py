@@ -21,7 +21,7 @@ from disco.kube.actions import AwaitNodes, AwaitRollout, Release
 from disco.kube.reader import Kube
 from disco.kube.rollout import is_ready
 from disco.layers.cluster import kubeadm, leaving
-from disco.layers.cluster.leaving import LeftNode
+from disco.layers.cluster.leaving import Left
 from disco.layers.cluster.node import API_NAME, API_PORT, PROGRAMS, NodePlan, programs, runtime
 from disco.layers.cluster.outputs import KubernetesOutputs
 from disco.layers.servers.artifacts import ArtifactsOutputs
@@ -276,10 +276,10 @@ class Kubernetes(Component):
                 15,
             )
 
-    async def observe_left(self, world: World, was: Kubernetes) -> tuple[LeftNode, ...]:
+    async def observe_left(self, world: World, was: Kubernetes) -> Left:
         return await leaving.observe(self, was, world)
 
-    def leaving(self, left: tuple[LeftNode, ...], was: Kubernetes) -> Iterator[Step]:
+    def leaving(self, left: Left, was: Kubernetes) -> Iterator[Step]:
         return leaving.steps(self, was, left)
 
     def _is_ours(self, host: Host, seen: KubernetesSeen) -> bool:

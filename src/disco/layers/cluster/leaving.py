@@ -11,7 +11,7 @@ from disco.engine.errors import DiscoError
 from disco.hosts.facts import Facts
 from disco.hosts.host import Host
 from disco.hosts.reader import Hosts
-from disco.kube.actions import Delete, Drain
+from disco.kube.actions import Delete, Drain, Uninstall
 from disco.kube.reader import Kube
 from disco.kube.rollout import is_ready
 from disco.layers.cluster import kubeadm
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from disco.layers.cluster.kubernetes import Kubernetes
 
 Json = dict[str, Any]
+METRICS, METRICS_NAMESPACE = "metrics-server", "kube-system"
+FIXED = ("pod_subnet", "service_subnet")  # given to kubeadm init, once
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,30 @@ class LeftNode:
     facts: Facts | None
 
 
-async def observe(now: Kubernetes, was: Kubernetes, world: World) -> tuple[LeftNode, ...]:
+@dataclass(frozen=True)
+class Left:
+    """releases: names of Helm releases that are no longer declared."""
+
+    nodes: tuple[LeftNode, ...] = ()
+    releases: tuple[str, ...] = ()
+
+
+async def observe(now: Kubernetes, was: Kubernetes, world: World) -> Left:
     """Raises DiscoError when the control plane's server is to go."""
+    if not await was.answers(world[Kube], world[Store].names()):
+        return Left()
+    _refuse_what_can_not_change(now, was)
+    return Left(await _nodes(now, was, world), await _releases(now, was, world[Kube]))
+
+
+async def _releases(now: Kubernetes, was: Kubernetes, kube: Kube) -> tuple[str, ...]:
+    if not was.spec.metrics_server or now.spec.metrics_server:
+        return ()
+    key = f"{METRICS_NAMESPACE}/{METRICS}"
+    return (METRICS,) if key in await kube.releases(now.cluster) else ()
+
+
+async def _nodes(now: Kubernetes, was: Kubernetes, world: World) -> tuple[LeftNode, ...]:
     declared = {h.name for h in now.servers.hosts}
     gone = [h for h in was.servers.hosts if h.name not in declared]
     if not gone:
@@ -52,11 +76,22 @@ async def observe(now: Kubernetes, was: Kubernetes, world: World) -> tuple[LeftN
             "disco down --layer cluster",
         )
     kube = world[Kube]
-    if not await now.answers(kube, world[Store].names()):
-        return ()
     nodes = {n["metadata"]["name"]: n for n in await _items(now, kube, "nodes")}
     volumes = await _items(now, kube, "persistentvolumes")
     return tuple([await _left(world, host, nodes.get(host.name), volumes) for host in gone])
+
+
+def _refuse_what_can_not_change(now: Kubernetes, was: Kubernetes) -> None:
+    """Rather than taking a setting that has no effect on a cluster that is there."""
+    for name in FIXED:
+        before, wanted = getattr(was.spec, name), getattr(now.spec, name)
+        if before != wanted:
+            raise DiscoError(
+                f"{name} can't be changed while the cluster is there",
+                where=f"kubernetes.{name}",
+                why=f"it was made with {before}, and {wanted} is declared",
+                fix="put it back, or make the cluster anew: disco down --layer cluster",
+            )
 
 
 async def _items(now: Kubernetes, kube: Kube, kind: str) -> list[Json]:
@@ -90,16 +125,21 @@ def _nodes_of(volume: Json) -> list[str]:
     ]
 
 
-def steps(now: Kubernetes, was: Kubernetes, left: tuple[LeftNode, ...]) -> Iterator[Step]:
-    """The node first; then its host is left as it was found, if it stays."""
-    for one in left:
+def steps(now: Kubernetes, was: Kubernetes, left: Left) -> Iterator[Step]:
+    """The node first; then its host is left as it was found, if it stays. One after the other: the
+    pods of one need room on the others."""
+    for name in left.releases:
+        yield Step(name, f"uninstall {name}", (Uninstall(now.cluster, name, METRICS_NAMESPACE),))
+    earlier: tuple[str, ...] = ()
+    for one in left.nodes:
         name = one.host.name
         if one.is_node:
             dead = "" if one.ready else "; it does not answer: be sure that it is off"
             lost = tuple(f"the volume of {v} on {name}" for v in one.volumes)
             forget = Delete(now.cluster, f"/api/v1/nodes/{name}", lost)
             title = f"take {name} out of the cluster{dead}"
-            yield Step(f"{name}/drain", title, (Drain(now.cluster, name), forget), (), 10)
+            yield Step(f"{name}/drain", title, (Drain(now.cluster, name), forget), earlier, 10)
+            earlier = (f"{name}/drain",)
         if one.facts and one.facts.ours == now.place.id and not was.servers.disposable:
             after = (f"{name}/drain",) if one.is_node else ()
             title = f"take Kubernetes off {name}"
