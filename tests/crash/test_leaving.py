@@ -12,6 +12,7 @@ from sim.compare import differences, view
 from sim.interruption import tell
 from sim.stack import SimulatedStack
 from sim.stacks import STACKS
+from sim.state import File
 
 Record = Callable[[str, Any], None]
 
@@ -147,3 +148,19 @@ def test_a_worker_that_is_away_stops_all_where_none_may_be(folder: Path) -> None
     stack.state.hosts["b"].running = False
     with pytest.raises(Exception, match="b"):
         stack.plan()
+
+
+def test_a_host_that_was_installed_anew_is_named_and_joins_when_the_old_node_is_forgotten(
+    folder: Path,
+) -> None:
+    stack = up(IRON, folder)
+    host, cluster = stack.state.hosts["b"], stack.state.hosts["a"].cluster
+    assert cluster is not None
+    host.files, host.units, host.links, host.images = {}, {}, {}, {}
+    host.files = {"/etc/hosts": File("127.0.0.1 localhost\n")}
+    host.packages, host.reinstalled = set(), 1
+    with pytest.raises(Exception, match="b is another machine than the node of that name"):
+        stack.plan()
+    del cluster.nodes["b"], cluster.machines["b"]  # kubectl delete node b
+    assert stack.apply().done
+    assert stack.plan().empty

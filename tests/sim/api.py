@@ -135,7 +135,7 @@ class Client:
     def _node(self, state: ClusterState, name: str) -> dict[str, Any]:
         ready = clusters.node_ready(self._simulation.state, state, name)
         conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
-        info = {"kubeletVersion": "simulated"}
+        info = {"kubeletVersion": "simulated", "machineID": state.machines.get(name, "")}
         return {
             "metadata": {"name": name},
             "status": {"conditions": conditions, "nodeInfo": info},

@@ -51,7 +51,7 @@ class SimulatedHosts(Hosts):
             memory_bytes=8 << 30,
             disk_free_bytes=50 << 30,
             boot_id=f"boot of {there.name}",
-            machine_id=f"machine {there.name}",
+            machine_id=there.machine_id,
             ports=frozenset({6443, 2379, 2380} if is_up(there, self._simulation.state.now) else ()),
             left=tuple(f for f in LEFT if f in there.files),
             ours=node.content.strip(),

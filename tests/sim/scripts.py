@@ -147,6 +147,7 @@ def _init(host: HostState, action: Run, simulation: Simulation) -> Script:
         host.units["kubelet.service"].active = True
         yield "etcd has data"
         host.cluster.nodes[host.name] = simulation.state.now
+        host.cluster.machines[host.name] = host.machine_id
         _system_objects(host.cluster, simulation.state.now)
         yield "kubeadm ended"
 
@@ -187,6 +188,7 @@ def _join(host: HostState, action: Run, simulation: Simulation) -> Script:
         yield "the kubelet has its configuration"
         host.units["kubelet.service"].active = True
         cluster.nodes[host.name] = simulation.state.now
+        cluster.machines[host.name] = host.machine_id
         yield "kubeadm ended"
 
     return _guarded(host, "join", simulation, script)

@@ -54,7 +54,7 @@ class ClusterState:
     ca:      the certificate of the authority that it was made with.
     up_at:   when its API answers.
     restarted: its host was, so that it was up before.
-    nodes:   name -> when it joined.
+    nodes:   name -> when it joined. machines: name -> the machine's id that it joined with.
     objects: API path -> object.
     since:   API path of a workload -> when it was last changed.
     """
@@ -64,6 +64,7 @@ class ClusterState:
     restarted: bool = False
     tokens: set[str] = field(default_factory=set)
     nodes: dict[str, float] = field(default_factory=dict)
+    machines: dict[str, str] = field(default_factory=dict)
     cordoned: set[str] = field(default_factory=set)
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     since: dict[str, float] = field(default_factory=dict)
@@ -87,6 +88,11 @@ class HostState:
     images: dict[str, str] = field(default_factory=dict)
     sysctls: dict[str, str] = field(default_factory=dict)
     cluster: ClusterState | None = None
+    reinstalled: int = 0
+
+    @property
+    def machine_id(self) -> str:
+        return f"machine {self.name}.{self.reinstalled}"
 
     def is_active(self, unit: str) -> bool:
         return self.running and unit in self.units and self.units[unit].active

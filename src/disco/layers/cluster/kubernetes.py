@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from typing import Any, Literal
 
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, StatusLine, Step, World, pending
-from disco.engine.errors import DiscoError
+from disco.engine.errors import DiscoError, Several
 from disco.hosts.actions import AwaitHost, HostAction, Images
 from disco.hosts.facts import Facts
 from disco.hosts.host import Host
@@ -120,6 +120,7 @@ class Kubernetes(Component):
         done.update(*(d for _, d in there.values()))
         away = frozenset(h.name for h in self.servers.hosts) - there.keys()
         if ready:
+            refuse_other_machines(facts_by_name, await self._machines(kube))
             actions = [a for s in self._cluster_steps(away) for a in s.actions]
             done |= await kube.satisfied(self.cluster, actions)
         return KubernetesSeen(facts_by_name, frozenset(done), ready, away)
@@ -127,6 +128,11 @@ class Kubernetes(Component):
     async def answers(self, kube: Kube, secrets: set[str]) -> bool:
         """Whether the API is ready."""
         return kubeadm.CA in secrets and await kube.ready(self.cluster)
+
+    async def _machines(self, kube: Kube) -> dict[str, str]:
+        """Node -> the id of the machine that its kubelet runs on."""
+        nodes = (await kube.get(self.cluster, "/api/v1/nodes"))["items"]
+        return {n["metadata"]["name"]: n["status"]["nodeInfo"].get("machineID", "") for n in nodes}
 
     async def _host(self, hosts: Hosts, host: Host) -> tuple[Facts, frozenset[str]] | None:
         """What it is and what is done on it; None for a worker that is away, where one may be."""
@@ -305,6 +311,24 @@ class Kubernetes(Component):
                 for n in nodes
             ),
         ]
+
+
+def refuse_other_machines(facts: Mapping[str, Facts], nodes: Mapping[str, str]) -> None:
+    """Raises Several with every host that was installed anew behind DISCO's back: its node in the
+    cluster is another machine. nodes: node -> machine id."""
+    errors = [
+        DiscoError(
+            f"{name} is another machine than the node of that name",
+            where=name,
+            why=f"the node was machine {nodes[name]}, the host says {found.machine_id}",
+            fix="if it was installed anew on purpose, have the cluster forget the old one: "
+            f"disco kubectl -- delete node {name}; then again",
+        )
+        for name, found in facts.items()
+        if nodes.get(name) and found.machine_id and nodes[name] != found.machine_id
+    ]
+    if errors:
+        raise Several(errors)
 
 
 NAMESPACES = {
