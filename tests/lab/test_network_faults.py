@@ -1,0 +1,140 @@
+"""Network and hosts fail in the middle of real runs: the run outlives it, or the next one."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from stack import UP_S, LabStack, lab_stack, until
+
+from disco.nspawn.machine import Machine, Network
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="local servers need root"),
+]
+NETWORK = "10.88.216.0/24"
+STACK = f"""
+name: faulty
+servers: {{provider: local, count: 2, network: {NETWORK}}}
+kubernetes: {{}}
+"""
+AWAY_S = 6.0
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
+    with lab_stack(tmp_path_factory.mktemp("faulty"), STACK) as stack:
+        yield stack
+
+
+def machine(stack: LabStack, name: str) -> Machine:
+    network = Network(stack.place.id, NETWORK, str(stack.place.hosts))
+    return Machine(network, name, NETWORK.replace("0/24", "99"))
+
+
+@contextmanager
+def during(stack: LabStack, kind: str, part: str, do: Any) -> Iterator[None]:
+    """Do something as soon as the journal has the intent of this action."""
+    skip, ended = len(stack.journal()), threading.Event()
+    done: list[bool] = []
+
+    def watch() -> None:
+        while not ended.is_set():
+            for r in stack.journal()[skip:]:
+                action = r.get("action", "")
+                if r["event"] == "intent" and action.startswith(f"{kind} ") and part in action:
+                    do()
+                    done.append(True)
+                    return
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+    assert done, f"the run never came to {kind} {part}"
+
+
+DROP = "nft add chain inet lab_cut in '{ type filter hook input priority -300; policy drop; }'"
+
+
+def cut_off(stack: LabStack, name: str) -> None:
+    """Every packet to a host is dropped for some seconds."""
+    script = f"nft add table inet lab_cut; {DROP}; sleep {AWAY_S}; nft delete table inet lab_cut"
+    stack.must("exec", name, "--", "systemd-run", "-q", "sh", "-c", script)
+
+
+def ready(stack: LabStack) -> list[str]:
+    nodes = json.loads(stack.must("kubectl", "--", "get", "nodes", "-o", "json"))["items"]
+    return sorted(
+        n["metadata"]["name"]
+        for n in nodes
+        if any(c["type"] == "Ready" and c["status"] == "True" for c in n["status"]["conditions"])
+    )
+
+
+def finished(stack: LabStack) -> None:
+    """At most one more run, and all is as declared."""
+    stack.must("apply", "--yes", within_s=UP_S)
+    assert "Nothing to do" in stack.disco("apply", "--yes").stderr
+    until("both nodes are Ready", lambda: ready(stack) == ["h1", "h2"], 60)
+
+
+def test_a_host_that_reboots_while_it_joins_joins(faulty: LabStack) -> None:
+    def reboot() -> None:
+        time.sleep(0.5)
+        faulty.disco("exec", "h2", "--", "systemctl", "reboot")
+
+    with during(faulty, "run", "h2:join", reboot):
+        faulty.disco("apply", "--yes", within_s=UP_S)
+    until("h2 answers", lambda: faulty.disco("exec", "h2", "--", "true").returncode == 0, 60)
+    finished(faulty)
+
+
+def test_packets_that_are_lost_for_some_seconds_are_outlived(faulty: LabStack) -> None:
+    faulty.must("exec", "h2", "--", "rm", "-rf", "/opt/disco/kube", "/etc/disco/containerd.toml")
+    with during(faulty, "put", "h2:/etc/disco/containerd.toml", lambda: cut_off(faulty, "h2")):
+        faulty.disco("apply", "--yes", within_s=UP_S)
+    finished(faulty)
+
+
+def test_an_sshd_that_is_restarted_in_the_middle_is_outlived(faulty: LabStack) -> None:
+    """Connections that it had are cut; it is away for a moment."""
+
+    def restart() -> None:
+        script = (
+            "systemctl stop ssh.socket ssh; "
+            "pkill -f 'sshd:' ; sleep 1; systemctl start ssh || systemctl start ssh.socket"
+        )
+        faulty.disco("exec", "h2", "--", "systemd-run", "-q", "sh", "-c", script)
+
+    faulty.must("exec", "h2", "--", "rm", "-rf", "/opt/disco/kube", "/etc/disco/containerd.toml")
+    with during(faulty, "put", "h2:/etc/disco/containerd.toml", restart):
+        faulty.disco("apply", "--yes", within_s=UP_S)
+    until("h2 answers", lambda: faulty.disco("exec", "h2", "--", "true").returncode == 0, 60)
+    finished(faulty)
+
+
+def test_a_server_that_left_the_file_leaves_the_cluster_and_this_machine(faulty: LabStack) -> None:
+    text = faulty.file.read_text()
+    faulty.file.write_text(text.replace("count: 2", "count: 1"))
+    try:
+        refused = faulty.disco("apply", "--yes")
+        assert refused.returncode == 2 and "the local host h2" in refused.stderr
+        faulty.must("apply", "--yes", "--allow-destroy", within_s=UP_S)
+        assert ready(faulty) == ["h1"]
+        assert "Nothing to do" in faulty.disco("apply", "--yes").stderr
+        assert not machine(faulty, "h2").netns.exists()
+    finally:
+        faulty.file.write_text(text)
+    finished(faulty)
