@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from disco.engine import plan as planning
 from sim.compare import differences, view
 from sim.interruption import tell
 from sim.stack import SimulatedStack
@@ -164,3 +165,27 @@ def test_a_host_that_was_installed_anew_is_named_and_joins_when_the_old_node_is_
     del cluster.nodes["b"], cluster.machines["b"]  # kubectl delete node b
     assert stack.apply().done
     assert stack.plan().empty
+
+
+def test_one_more_server_is_planned_alone_on_a_cluster_that_is_there(folder: Path) -> None:
+    """The rest is looked at, though a part of what it stands on is missing."""
+    two, three = (LOCAL.replace("COUNT", n) for n in "23")
+    stack = up(two, folder)
+    stack.declare(three)
+    plan = stack.plan()
+    names = [name for name, _ in plan.steps]
+    assert [n for n in names if not n.startswith("kubernetes/h3/")] == [
+        "servers/h3",
+        "kubernetes/door",
+        "kubernetes/ready",
+    ]
+    (kubernetes,) = (p for p in plan.parts if p.name == "kubernetes")
+    assert kubernetes.assumed_after == ("servers",)
+    assert stack.apply().done
+    assert stack.plan().empty
+
+
+def test_what_would_be_lost_is_known_also_while_a_server_is_away(folder: Path) -> None:
+    stack = up(LOCAL.replace("COUNT", "2"), folder)
+    stack.state.hosts["h2"].running = False
+    assert any("cluster" in lost for lost in stack.plan(planning.make_removal).loses)

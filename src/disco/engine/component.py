@@ -127,6 +127,11 @@ class Component(ABC):
         """Whether what stands on this component can be observed."""
         return not list(self.steps(seen))
 
+    def exists_partly(self, seen: Any) -> bool:
+        """Whether what stands on it can be looked at although some of it is missing. It is looked
+        at again when the rest is there."""
+        return False
+
     def removal(self, seen: Any, ground_goes: bool) -> Iterator[Step]:
         """The orderly way out. Pure.
 

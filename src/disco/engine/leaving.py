@@ -110,13 +110,13 @@ async def _look(node: Node, seen: Mapping[str, Look], world: World, graph: Graph
     component = made(node, upstream, graph.place)
     missing = tuple(n for n in node.upstream if not seen[n].exists)
     if missing:
-        return Look(node, component, component.nothing(), missing, exists=False)
+        return Look(node, component, component.nothing(), missing, exists=False, looked=False)
     return Look(node, component, await component.observe(world), (), exists=True)
 
 
 def _gone(node: Node, look: Look) -> Part:
     name = f"{PREFIX}{node.name}"
-    if look.assumed_after:  # what carries it is not there, so nothing of it is
+    if not look.looked:  # what carries it is not there, so nothing of it is
         return Part(name, node.component.layer, (), (), leaving=True)
     steps = ordered(name, look.component.removal(look.seen, ground_goes=False))
     loses = tuple(look.component.loses(look.seen)) if steps else ()
@@ -126,7 +126,7 @@ def _gone(node: Node, look: Look) -> Part:
 async def _less(look: Look, was: Sequence[Component], world: World) -> Part:
     """What of a component goes that is declared otherwise now."""
     steps: list[Step] = []
-    if not look.assumed_after:
+    if look.looked:
         for earlier in was:
             left = await _left(look.component, earlier, world)
             steps += [s for s in left if s.id not in {known.id for known in steps}]

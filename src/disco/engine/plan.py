@@ -24,8 +24,8 @@ FORMAT = 1
 class Part:
     """What is planned for one component.
 
-    assumed_after: the components that don't exist yet, so that this one could not be observed and
-                   is planned for an empty place. It is planned again just before it runs.
+    assumed_after: the components that don't exist yet, or not as a whole, so that this one could
+                   not be observed, or not as a whole. It is planned again just before it runs.
     leaving:       it is taken away, so it comes after what stands on it.
     may_fail:      so many hosts may fail while the rest goes on.
     """
@@ -107,7 +107,9 @@ def _part_data(part: Part) -> dict[str, Any]:
 class Look:
     """A component of the stack as it was found.
 
-    unseen: why it could not be looked at, where that is forgiven: what carries it goes anyway.
+    assumed_after: what it stands on that is missing, at least in part.
+    looked:        whether it was looked at; else it is assumed that nothing of it is there.
+    unseen:        why it could not be looked at, where that is forgiven: what carries it goes.
     """
 
     node: Node
@@ -116,6 +118,8 @@ class Look:
     assumed_after: tuple[str, ...]
     exists: bool
     unseen: tuple[DiscoError, ...] = ()
+    exists_partly: bool = False
+    looked: bool = True
 
 
 async def observe(graph: Graph, world: World, lowest_going: int | None = None) -> dict[str, Look]:
@@ -157,10 +161,11 @@ async def look_at(node: Node, upstream: dict[str, Look], world: World, place: Pl
     """Make the component with its inputs and observe it, or assume an empty place."""
     component = made(node, upstream, place)
     missing = tuple(sorted(n for n, look in upstream.items() if not look.exists))
-    if missing:
-        return Look(node, component, component.nothing(), missing, exists=False)
+    if not all(upstream[n].exists_partly for n in missing):
+        return Look(node, component, component.nothing(), missing, exists=False, looked=False)
     seen = await component.observe(world)
-    return Look(node, component, seen, (), component.exists(seen))
+    partly = component.exists_partly(seen)
+    return Look(node, component, seen, missing, component.exists(seen), (), partly)
 
 
 def made(node: Node, upstream: Mapping[str, Look], place: Place) -> Component:
@@ -174,7 +179,9 @@ def made(node: Node, upstream: Mapping[str, Look], place: Place) -> Component:
 
 def _unseen(node: Node, upstream: dict[str, Look], place: Place, why: Iterable[DiscoError]) -> Look:
     component = made(node, upstream, place)
-    return Look(node, component, component.nothing(), (), exists=False, unseen=tuple(why))
+    return Look(
+        node, component, component.nothing(), (), exists=False, unseen=tuple(why), looked=False
+    )
 
 
 def ground_goes(graph: Graph, name: str, lowest_layer: int) -> bool:
@@ -265,7 +272,7 @@ def make_removal(stack: str, graph: Graph, looks: dict[str, Look], lowest_layer:
     for name in reversed(graph.order):
         look = looks[name]
         layer = look.node.component.layer
-        gone = bool(look.assumed_after or look.unseen) or layer < lowest_layer
+        gone = not look.looked or layer < lowest_layer
         with_ground = ground_goes(graph, name, lowest_layer)
         parts.append(
             Part(

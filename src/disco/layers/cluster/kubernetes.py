@@ -118,7 +118,7 @@ class Kubernetes(Component):
         there = {h.name: f for h, f in zip(self.servers.hosts, found, strict=True) if f}
         facts_by_name = {name: facts for name, (facts, _) in there.items()}
         done.update(*(d for _, d in there.values()))
-        away = frozenset(h.name for h in self.servers.hosts) - there.keys()
+        away = frozenset(h.name for h in self.servers.hosts) - there.keys() - self.servers.missing
         if ready:
             refuse_other_machines(facts_by_name, await self._machines(kube))
             actions = [a for s in self._cluster_steps(away) for a in s.actions]
@@ -135,7 +135,10 @@ class Kubernetes(Component):
         return {n["metadata"]["name"]: n["status"]["nodeInfo"].get("machineID", "") for n in nodes}
 
     async def _host(self, hosts: Hosts, host: Host) -> tuple[Facts, frozenset[str]] | None:
-        """What it is and what is done on it; None for a worker that is away, where one may be."""
+        """What it is and what is done on it; None for one that is not there yet, and for a worker
+        that is away, where one may be."""
+        if host.name in self.servers.missing:
+            return None
         try:
             facts = await hosts.facts(host)
         except DiscoError as error:

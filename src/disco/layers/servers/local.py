@@ -115,7 +115,12 @@ class LocalServers(Component):
         )
 
     def outputs(self, seen: LocalSeen) -> ServersOutputs:
-        return ServersOutputs(hosts=self.hosts, disposable=True)
+        missing = frozenset(h.name for h in self.hosts) - seen.answering
+        return ServersOutputs(hosts=self.hosts, missing=missing, disposable=True)
+
+    def exists_partly(self, seen: LocalSeen) -> bool:
+        """The first one carries the control plane, which can be asked about the others."""
+        return self.hosts[0].name in seen.answering
 
     def nothing(self) -> LocalSeen:
         return LocalSeen(NspawnSeen(network=False), frozenset(), frozenset())
@@ -145,16 +150,14 @@ class LocalServers(Component):
         return pending(self._all_steps(seen), self._done(seen))
 
     def _all_steps(self, seen: LocalSeen) -> Iterator[Step]:
-        names = [m.name for m in self.machines]
-        keys = [Remember(LOGIN, SshKey("disco"))]
-        keys += [Remember(key_of(n), SshKey(n)) for n in names]
-        yield Step("keys", "make SSH keys", tuple(keys))
+        yield Step("keys", "make the SSH key", (Remember(LOGIN, SshKey("disco")),))
         yield Step("network", "make the hosts' network", (MakeNetwork(self.network),))
         for machine, host in zip(self.machines, self.hosts, strict=True):
             yield Step(
                 machine.name,
                 f"boot {machine.name} ({machine.address})",
                 (
+                    Remember(key_of(machine.name), SshKey(machine.name)),
                     self._make(machine),
                     BootHost(machine),
                     AwaitHost(host, "SSH answers", "true", 60),

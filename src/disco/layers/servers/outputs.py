@@ -8,6 +8,8 @@ from disco.hosts.host import Host
 
 class ServersOutputs(Outputs):
     hosts: tuple[Host, ...]
+    missing: frozenset[str] = frozenset()
+    """Names of those that are not there yet."""
     max_unavailable: int = 0
     """So many of them may be away, or fail, while the rest goes on."""
     disposable: bool = False
