@@ -44,6 +44,16 @@ def test_a_stack_is_finished_after_dying_inside_any_action(
     resume_all(whole, whole.inside_actions(), record_property)
 
 
+def test_a_node_is_joined_after_dying_inside_its_join(
+    folder: Path, record_property: Record
+) -> None:
+    """kubeadm refuses a node that the cluster has already: what is joined is taken as it is."""
+    whole = Uninterrupted("three", folder)
+    resume_all(
+        whole, [i for i in whole.inside_actions() if "join:" in whole.labels[i]], record_property
+    )
+
+
 def test_a_killed_process_leaves_exactly_what_the_point_says(
     folder: Path, record_property: Record
 ) -> None:

@@ -100,7 +100,11 @@ def _ready_for_kubeadm(host: HostState, simulation: Simulation) -> None:
 
 
 def _guarded(
-    host: HostState, verb: str, simulation: Simulation, script: Callable[[], Script]
+    host: HostState,
+    verb: str,
+    simulation: Simulation,
+    script: Callable[[], Script],
+    whole: Callable[[], bool] = lambda: False,
 ) -> Script:
     """The shell around kubeadm: marks, and a reset of what an earlier try left half-made."""
     begun, done = MARK.format(verb, "begun"), MARK.format(verb, "done")
@@ -109,6 +113,10 @@ def _guarded(
     if MANIFEST in host.files or KUBELET_CONF in host.files:
         if begun not in host.files:
             raise simulation.refuse(f"a Kubernetes that DISCO did not make is on {host.name}")
+        if whole():
+            host.files[done] = File("")
+            yield "taken as it is"
+            return
         _reset(host)
         yield "reset"
     host.files[begun] = File("")
@@ -184,6 +192,8 @@ def _join(host: HostState, action: Run, simulation: Simulation) -> Script:
         token = re.findall(r'"tlsBootstrapToken": "([^"]+)"', host.text(f"{FILES}/join.yaml"))
         if not set(token) & cluster.tokens:
             raise simulation.refuse(f"{host.name} joins, and the door is closed")
+        if host.name in cluster.nodes:
+            raise simulation.refuse(f"a Node with name {host.name} already exists in the cluster")
         host.files[KUBELET_CONF] = File("kubelet", 0o600)
         yield "the kubelet has its configuration"
         host.units["kubelet.service"].active = True
@@ -191,7 +201,10 @@ def _join(host: HostState, action: Run, simulation: Simulation) -> Script:
         cluster.machines[host.name] = host.machine_id
         yield "kubeadm ended"
 
-    return _guarded(host, "join", simulation, script)
+    def whole() -> bool:
+        return host.is_active("kubelet.service") and host.name in cluster.nodes
+
+    return _guarded(host, "join", simulation, script, whole)
 
 
 def _door(host: HostState, action: Run, simulation: Simulation) -> Script:

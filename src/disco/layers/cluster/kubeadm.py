@@ -173,7 +173,16 @@ def worker(host: Host, facts: Facts) -> Iterator[HostAction]:
     yield Put(host, f"{FILES}/ca.crt", Text.of(SecretRef(CA, "crt")))
     yield Put(host, f"{FILES}/discovery.conf", discovery(), 0o600)
     yield Put(host, f"{FILES}/join.yaml", join_configuration(host, facts), 0o600)
-    yield _guarded(host, "join", "join", f"kubeadm join --config {FILES}/join.yaml")
+    yield _guarded(
+        host,
+        "join",
+        "join",
+        f"kubeadm join --config {FILES}/join.yaml",
+        # kubeadm would refuse a node that the cluster has: one whose kubelet got its certificate
+        # lacks nothing that kubeadm would still do.
+        whole="systemctl -q is-active kubelet && kubectl --kubeconfig /etc/kubernetes/kubelet.conf "
+        f"--request-timeout=10s get node {host.name} > /dev/null 2>&1",
+    )
 
 
 def open_door(control_plane: Host) -> Iterator[HostAction]:
@@ -187,10 +196,13 @@ def open_door(control_plane: Host) -> Iterator[HostAction]:
     yield Run(control_plane, ("sh", "-c", script), "door for joins")
 
 
-def _guarded(host: Host, name: str, verb: str, command: str) -> Run:
+def _guarded(host: Host, name: str, verb: str, command: str, whole: str = "false") -> Run:
     """Under a lock on the host: a kubeadm whose DISCO was killed goes on by itself, and the next
     run waits for it. What an earlier try of ours left half-made is reset first; a finished one is
-    kept; a Kubernetes that we did not begin is never touched."""
+    kept; a Kubernetes that we did not begin is never touched.
+
+    whole: shell that ends with 0 when nothing is missing of what an earlier try of ours began.
+    """
     mark = f"/var/lib/disco/kubeadm-{verb}"
     script = f"""set -eu
 [ -e {mark}.done ] && exit 0
@@ -199,6 +211,7 @@ mkdir -p /var/lib/disco
 if [ -e /etc/kubernetes/manifests/kube-apiserver.yaml ] || [ -e /etc/kubernetes/kubelet.conf ]
 then
   [ -e {mark}.begun ] || {{ echo "a Kubernetes that DISCO did not make is here" >&2; exit 1; }}
+  if {whole}; then touch {mark}.done; exit 0; fi
   kubeadm reset -f --cri-socket {CRI} > /var/log/disco-kubeadm-reset.log 2>&1
 fi
 touch {mark}.begun
