@@ -102,6 +102,7 @@ def test_a_host_that_reboots_while_it_joins_joins(faulty: LabStack) -> None:
 
 
 def test_packets_that_are_lost_for_some_seconds_are_outlived(faulty: LabStack) -> None:
+    finished(faulty)
     faulty.must("exec", "h2", "--", "rm", "-rf", "/opt/disco/kube", "/etc/disco/containerd.toml")
     with during(faulty, "put", "h2:/etc/disco/containerd.toml", lambda: cut_off(faulty, "h2")):
         faulty.disco("apply", "--yes", within_s=UP_S)
@@ -115,6 +116,7 @@ def test_an_sshd_that_is_restarted_in_the_middle_is_outlived(faulty: LabStack) -
         script = "systemctl stop ssh; pkill -x sshd; sleep 1; systemctl start ssh"
         faulty.disco("exec", "h2", "--", "systemd-run", "-q", "sh", "-c", script)
 
+    finished(faulty)
     faulty.must("exec", "h2", "--", "rm", "-rf", "/opt/disco/kube", "/etc/disco/containerd.toml")
     with during(faulty, "put", "h2:/etc/disco/containerd.toml", restart):
         faulty.disco("apply", "--yes", within_s=UP_S)
@@ -123,6 +125,7 @@ def test_an_sshd_that_is_restarted_in_the_middle_is_outlived(faulty: LabStack) -
 
 
 def test_a_server_that_left_the_file_leaves_the_cluster_and_this_machine(faulty: LabStack) -> None:
+    finished(faulty)
     text = faulty.file.read_text()
     faulty.file.write_text(text.replace("count: 2", "count: 1"))
     try:
