@@ -189,3 +189,31 @@ def test_what_would_be_lost_is_known_also_while_a_server_is_away(folder: Path) -
     stack = up(LOCAL.replace("COUNT", "2"), folder)
     stack.state.hosts["h2"].running = False
     assert any("cluster" in lost for lost in stack.plan(planning.make_removal).loses)
+
+
+FIRST = "    - {name: a, address: 192.0.2.11, host_key: ssh-ed25519 AAAAa}\n"
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        IRON.replace(FIRST, ""),
+        IRON.replace(SECOND, ""),
+        IRON.replace("kubernetes: {", "kubernetes: {pod_subnet: 10.245.0.0/16, "),
+    ],
+)
+def test_nothing_that_is_declared_otherwise_stops_the_way_out(folder: Path, declared: str) -> None:
+    stack = up(IRON, folder)
+    stack.declare(declared)
+    assert stack.down().done
+    for host in stack.state.hosts.values():
+        assert (set(host.files), host.units, host.links) == ({"/etc/hosts"}, {}, {})
+    assert stack.plan(planning.make_removal).empty
+
+
+def test_a_dead_server_that_left_the_file_does_not_stop_the_way_out(folder: Path) -> None:
+    stack = up(IRON, folder)
+    stack.declare(IRON.replace(SECOND, ""))
+    stack.state.hosts["b"].running = False
+    assert stack.down().done
+    assert set(stack.state.hosts["a"].files) == {"/etc/hosts"}

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar
 
 from disco.engine.action import Action
 from disco.engine.check import Check
+from disco.engine.errors import DiscoError
 from disco.engine.gate import Executor
 from disco.engine.place import Place
 from disco.engine.secret import Lookup
@@ -148,6 +149,11 @@ class Component(ABC):
         """What is there of `was`, this component as it was declared before, that is no longer
         declared. Reads only."""
         return None
+
+    def refused(self, left: Any, was: Any) -> list[DiscoError]:
+        """What can't be declared otherwise than in `was` while it is there, each with its fix.
+        Pure; not asked on the way out."""
+        return []
 
     def leaving(self, left: Any, was: Any) -> Iterator[Step]:
         """The orderly way out of what is no longer declared, while the component stays. Pure.

@@ -7,7 +7,7 @@ are no longer named, say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from disco.engine.component import Component, Outputs, Step, World
@@ -91,11 +91,14 @@ async def parts(
         carried_away = lowest_going is not None and ground_goes(before.graph, name, lowest_going)
         if name not in seen or carried_away:
             continue
+        was = before.was.get(name, ())
         if name in before.gone:
             part = _gone(before.graph.nodes[name], seen[name])
+        elif lowest_going is None:
+            part = await _less(seen[name], was, world)
         else:
-            part = await _less(seen[name], before.was.get(name, ()), world)
-        if part.steps:
+            part = await _rest(seen[name], was, world)
+        if part.steps or part.notes:
             stand_on_it = (p.name for p in found if name in before.graph.all_upstream(_own(p)))
             found.append(replace(part, upstream=tuple(stand_on_it)))
     return tuple(found)
@@ -126,20 +129,45 @@ def _gone(node: Node, look: Look) -> Part:
 async def _less(look: Look, was: Sequence[Component], world: World) -> Part:
     """What of a component goes that is declared otherwise now."""
     steps: list[Step] = []
-    if look.looked:
-        for earlier in was:
-            left = await _left(look.component, earlier, world)
-            steps += [s for s in left if s.id not in {known.id for known in steps}]
-    name = f"{PREFIX}{look.node.name}"
-    lost = tuple(dict.fromkeys(d for s in steps for a in s.actions for d in a.destroys))
-    layer = look.node.component.layer
-    return Part(name, layer, ordered(name, steps), (), loses=lost, leaving=True)
+    for earlier in was if look.looked else ():
+        steps += _other(await _left(look.component, earlier, world), steps)
+    return _part(look, steps)
 
 
 async def _left(now: Component, was: Component, world: World) -> list[Step]:
     if type(now) is not type(was):  # one kind of it takes the place of another
         return list(was.removal(await was.observe(world), ground_goes=False))
-    return list(now.leaving(await now.observe_left(world, was), was))
+    left = await now.observe_left(world, was)
+    if errors := now.refused(left, was):
+        raise Several(errors)
+    return list(now.leaving(left, was))
+
+
+async def _rest(look: Look, was: Sequence[Component], world: World) -> Part:
+    """On the way out of all of a component: what it had before, beside what it has now."""
+    own = list(look.component.removal(look.seen, False)) if look.looked else []
+    steps: list[Step] = []
+    notes: list[str] = []
+    for earlier in was:
+        try:
+            seen = await earlier.observe(world)
+        except Exception as error:  # it left the file because it is broken, maybe
+            notes += [f"left as it is, since it can't be looked at: {e}" for e in all_of(error)]
+            continue
+        steps += _other(earlier.removal(seen, ground_goes=False), [*own, *steps])
+    return replace(_part(look, steps), notes=tuple(dict.fromkeys(notes)))
+
+
+def _other(steps: Iterable[Step], known: Iterable[Step]) -> list[Step]:
+    ids = {step.id for step in known}
+    return [step for step in steps if step.id not in ids]
+
+
+def _part(look: Look, steps: Sequence[Step]) -> Part:
+    name = f"{PREFIX}{look.node.name}"
+    lost = tuple(dict.fromkeys(d for s in steps for a in s.actions for d in a.destroys))
+    layer = look.node.component.layer
+    return Part(name, layer, ordered(name, steps), (), loses=lost, leaving=True)
 
 
 def joined(plan: Plan, left: Sequence[Part]) -> Plan:

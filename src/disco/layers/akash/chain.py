@@ -134,18 +134,22 @@ class ChainNode(Component):
             return ClusterSeen(seen.done | {self._genesis().identity}, seen.releases, seen.secrets)
         return seen
 
-    async def observe_left(self, world: World, was: ChainNode) -> None:
-        """Raises DiscoError rather than taking a setting that has no effect on a chain that is
-        there."""
-        for name in IN_THE_GENESIS:
-            before, wanted = getattr(was.spec, name), getattr(self.spec, name)
-            if before != wanted and world[Store].has_kept(self.genesis):
-                raise DiscoError(
-                    f"{name} is part of the genesis and can't be changed",
-                    where=f"{self.name}.{name}",
-                    why=f"the chain was made with {before}, and {wanted} is declared",
-                    fix="put it back; for a new chain, take this one out of the file first",
-                )
+    async def observe_left(self, world: World, was: ChainNode) -> bool:
+        """Whether there is a genesis."""
+        return world[Store].has_kept(self.genesis)
+
+    def refused(self, left: bool, was: ChainNode) -> list[DiscoError]:
+        """Rather than taking a setting that has no effect on a chain that is there."""
+        return [
+            DiscoError(
+                f"{name} is part of the genesis and can't be changed",
+                where=f"{self.name}.{name}",
+                why=f"the chain was made with {getattr(was.spec, name)}",
+                fix="put it back; for a new chain, take this one out of the file first",
+            )
+            for name in IN_THE_GENESIS
+            if left and getattr(was.spec, name) != getattr(self.spec, name)
+        ]
 
     def steps(self, seen: ClusterSeen) -> Iterator[Step]:
         return pending(self._all_steps(), seen.done)

@@ -288,6 +288,9 @@ class Kubernetes(Component):
     async def observe_left(self, world: World, was: Kubernetes) -> Left:
         return await leaving.observe(self, was, world)
 
+    def refused(self, left: Left, was: Kubernetes) -> list[DiscoError]:
+        return leaving.refused(self, was, left)
+
     def leaving(self, left: Left, was: Kubernetes) -> Iterator[Step]:
         return leaving.steps(self, was, left)
 

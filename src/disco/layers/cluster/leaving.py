@@ -42,18 +42,21 @@ class LeftNode:
 
 @dataclass(frozen=True)
 class Left:
-    """releases: names of Helm releases that are no longer declared."""
+    """releases: names of Helm releases that are no longer declared. is_there: the cluster."""
 
     nodes: tuple[LeftNode, ...] = ()
     releases: tuple[str, ...] = ()
+    is_there: bool = False
 
 
 async def observe(now: Kubernetes, was: Kubernetes, world: World) -> Left:
-    """Raises DiscoError when the control plane's server is to go."""
+    """Nothing where no API answers, or where it is about to be refused."""
     if not await was.answers(world[Kube], world[Store].names()):
         return Left()
-    _refuse_what_can_not_change(now, was)
-    return Left(await _nodes(now, was, world), await _releases(now, was, world[Kube]))
+    if now.control_plane != was.control_plane:
+        return Left(is_there=True)
+    nodes, releases = await _nodes(now, was, world), await _releases(now, was, world[Kube])
+    return Left(nodes, releases, is_there=True)
 
 
 async def _releases(now: Kubernetes, was: Kubernetes, kube: Kube) -> tuple[str, ...]:
@@ -68,30 +71,36 @@ async def _nodes(now: Kubernetes, was: Kubernetes, world: World) -> tuple[LeftNo
     gone = [h for h in was.servers.hosts if h.name not in declared]
     if not gone:
         return ()
-    if was.control_plane in gone:
-        raise DiscoError(
-            f"{was.control_plane.name} carries the control plane and can't leave",
-            where="servers",
-            fix="keep it as the first server, or take the cluster down first: "
-            "disco down --layer cluster",
-        )
     kube = world[Kube]
     nodes = {n["metadata"]["name"]: n for n in await _items(now, kube, "nodes")}
     volumes = await _items(now, kube, "persistentvolumes")
     return tuple([await _left(world, host, nodes.get(host.name), volumes) for host in gone])
 
 
-def _refuse_what_can_not_change(now: Kubernetes, was: Kubernetes) -> None:
+def refused(now: Kubernetes, was: Kubernetes, left: Left) -> list[DiscoError]:
     """Rather than taking a setting that has no effect on a cluster that is there."""
-    for name in FIXED:
-        before, wanted = getattr(was.spec, name), getattr(now.spec, name)
-        if before != wanted:
-            raise DiscoError(
-                f"{name} can't be changed while the cluster is there",
-                where=f"kubernetes.{name}",
-                why=f"it was made with {before}, and {wanted} is declared",
-                fix="put it back, or make the cluster anew: disco down --layer cluster",
+    if not left.is_there:
+        return []
+    errors = [
+        DiscoError(
+            f"{name} can't be changed while the cluster is there",
+            where=f"kubernetes.{name}",
+            why=f"it was made with {getattr(was.spec, name)}",
+            fix="put it back, or make the cluster anew: disco down --layer cluster",
+        )
+        for name in FIXED
+        if getattr(was.spec, name) != getattr(now.spec, name)
+    ]
+    if now.control_plane != was.control_plane:
+        errors.append(
+            DiscoError(
+                f"{was.control_plane.name} carries the control plane and can't leave",
+                where="servers",
+                fix="keep it as the first server, as it was, or take the cluster down first: "
+                "disco down --layer cluster",
             )
+        )
+    return errors
 
 
 async def _items(now: Kubernetes, kube: Kube, kind: str) -> list[Json]:

@@ -207,15 +207,19 @@ class LocalServers(Component):
         return there.running or bool(there.halves)
 
     async def observe_left(self, world: World, was: LocalServers) -> NspawnSeen:
-        seen = await world[Nspawn].seen(was.network, was.machines)
-        if was.spec.network != self.spec.network and any(h.made for h in seen.hosts):
-            raise DiscoError(
+        return await world[Nspawn].seen(was.network, was.machines)
+
+    def refused(self, left: NspawnSeen, was: LocalServers) -> list[DiscoError]:
+        if was.spec.network == self.spec.network or not any(h.made for h in left.hosts):
+            return []
+        return [
+            DiscoError(
                 "the servers' network can't be changed while there are servers in it",
                 where="servers.network",
                 why=f"they were made in {was.spec.network}",
                 fix="put it back, or take the stack down first: disco down",
             )
-        return seen
+        ]
 
     def leaving(self, left: NspawnSeen, was: LocalServers) -> Iterator[Step]:
         """Servers beyond the number that is declared now."""
