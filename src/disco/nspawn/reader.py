@@ -35,11 +35,13 @@ class HostSeen:
 
 @dataclass(frozen=True)
 class NspawnSeen:
-    """others: hosts in the stack's folder that were not asked for."""
+    """half_network: something of the network is there, and maybe all of it. others: hosts in the
+    stack's folder that were not asked for."""
 
     network: bool
     hosts: tuple[HostSeen, ...] = ()
     others: tuple[str, ...] = ()
+    half_network: bool = False
 
     def host(self, name: str) -> HostSeen:
         return next((h for h in self.hosts if h.name == name), HostSeen(name, False, False))
@@ -53,6 +55,7 @@ class Nspawn:
         asked = {machine.name for machine in machines}
         return NspawnSeen(
             network=await _has_network(network),
+            half_network=_has_half(network),
             hosts=tuple(_host(machine, machine.id in groups) for machine in machines),
             others=tuple(name for name in _folders(network) if name not in asked),
         )
@@ -86,8 +89,17 @@ def leftovers(stack_id: str) -> list[str]:
 async def _has_network(network: Network) -> bool:
     if not (LINKS / network.bridge).exists() or not network.record.exists():
         return False
-    link = json.loads(await run(["ip", "-j", "-4", "addr", "show", "dev", network.bridge]))[0]
-    return "UP" in link["flags"] and network.gateway in [a["local"] for a in link["addr_info"]]
+    # One that has no address yet is not listed.
+    found = json.loads(await run(["ip", "-j", "-4", "addr", "show", "dev", network.bridge]))
+    return any(
+        "UP" in link["flags"] and network.gateway in [a["local"] for a in link["addr_info"]]
+        for link in found
+        if link
+    )
+
+
+def _has_half(network: Network) -> bool:
+    return (LINKS / network.bridge).exists() or network.record.exists()
 
 
 def _host(machine: Machine, has_group: bool) -> HostSeen:

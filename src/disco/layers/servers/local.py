@@ -194,7 +194,7 @@ class LocalServers(Component):
         there = [m for m in self.machines if seen.machines.host(m.name).made or self._any(seen, m)]
         for m in there:
             yield Step(m.name, f"stop and remove {m.name}", (StopHost(m), RemoveHost(m)), (), 3)
-        if seen.machines.network or there:
+        if seen.machines.network or seen.machines.half_network or there:
             yield Step(
                 "network",
                 "remove the hosts' network",
