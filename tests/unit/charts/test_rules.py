@@ -25,8 +25,6 @@ from typing import Any
 import pytest
 from charts_helm import ROOT, parse, program
 
-# One process decides all cases: starting the program takes longer than asking it.
-pytestmark = pytest.mark.xdist_group("prometheus")
 FILES = sorted((ROOT / "rules").glob("*.yaml"))
 RULES: dict[str, dict[str, Any]] = {
     rule["alert"]: rule

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -103,14 +104,14 @@ def test_a_stack_that_was_never_here_left_nothing() -> None:
 
 @needs_ip
 @pytest.mark.skipif(os.geteuid() != 0, reason="making a bridge needs root")
-async def test_a_bridge_that_has_no_address_yet_is_half_a_network(tmp_path: Path) -> None:
+def test_a_bridge_that_has_no_address_yet_is_half_a_network(tmp_path: Path) -> None:
     """A run that was killed while it made the network left one."""
     net = network(tmp_path)
     net.record.parent.mkdir(parents=True)
     net.record.write_text("{}")
     subprocess.run(["ip", "link", "add", net.bridge, "type", "bridge"], check=True)
     try:
-        seen = await Nspawn().seen(net, [machine(net)])
+        seen = asyncio.run(Nspawn().seen(net, [machine(net)]))
     finally:
         subprocess.run(["ip", "link", "del", net.bridge], check=True)
     assert (seen.network, seen.half_network) == (False, True)
