@@ -61,7 +61,7 @@ test: setup sshd lint types imports ## Everything: fast tests, slow ones without
 	$(VENV)/bin/pytest -p no:xdist -m lab tests/lab
 
 unit: setup ## Fast tests, without root
-	$(VENV)/bin/pytest -n 2 --dist worksteal tests/unit
+	$(VENV)/bin/pytest -n 3 --dist worksteal tests/unit
 
 crash: setup ## Kills at every point of the simulated world
 	$(VENV)/bin/pytest -n 2 tests/crash
