@@ -94,6 +94,8 @@ async def give_back(network: Network) -> None:
             return
         await _restore(record)
         RECORD.unlink(missing_ok=True)
+        for unfinished in FOLDER.glob(f".{RECORD.name}.*.tmp"):  # of runs that died as they wrote
+            unfinished.unlink(missing_ok=True)
         remove_if_empty(FOLDER)
 
 

@@ -133,3 +133,11 @@ def test_a_file_of_somebody_elses_keeps_its_folder(place: Place) -> None:
     place.drop(stack)
     assert (place.top / "a/other").exists()
     assert not (place.top / "a/b").exists()
+
+
+def test_what_a_run_that_died_while_it_wrote_left_goes_with_the_last_stack(place: Place) -> None:
+    stack = place.stack("aaaaaaaa")
+    shared.borrow(stack)
+    (shared.FOLDER / f".{shared.RECORD.name}.4711.tmp").write_text("{")
+    place.drop(stack)
+    assert not shared.FOLDER.exists()
