@@ -57,7 +57,7 @@ down: setup ## Destroy what `make up` made
 	$(DISCO) down --yes --allow-destroy -f $(STACK)
 
 test: setup sshd lint types imports ## Everything: fast tests, slow ones without root, and the lab with real hosts
-	$(VENV)/bin/pytest -n 2 --dist worksteal tests/unit tests/crash tests/fuzz tests/plugin tests/fleet tests/rules
+	$(VENV)/bin/pytest -n 2 --dist worksteal tests/unit tests/crash tests/fuzz tests/plugin tests/fleet tests/programs
 	$(VENV)/bin/pytest -p no:xdist -m lab tests/lab
 
 unit: setup ## Fast tests, without root

@@ -16,7 +16,7 @@ import platformdirs
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 CHARTS = sorted(path.parent.name for path in (ROOT / "charts").glob("*/Chart.yaml"))
 CACHE = Path(os.environ.get("DISCO_CACHE") or platformdirs.user_cache_dir("disco"))
 
