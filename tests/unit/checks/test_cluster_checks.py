@@ -110,6 +110,15 @@ def test_figures_are_wanted_of_every_node() -> None:
     assert "h2: no figures" in check_api.figures([figure], ["h1", "h2"]).evidence
 
 
+@pytest.mark.parametrize(
+    ("cpu", "memory", "told"),
+    [("899588389n", "1054628Ki", "0.90 cores, 1.0 GiB"), ("2", "1Gi", "2.00 cores, 1.0 GiB")],
+)
+def test_figures_are_told_for_people(cpu: str, memory: str, told: str) -> None:
+    figure = {"metadata": {"name": "h1"}, "usage": {"cpu": cpu, "memory": memory}}
+    assert check_api.figures([figure], ["h1"]).evidence.endswith(f"h1 {told}")
+
+
 def waiting(reason: str) -> Json:
     return {"restartCount": 3, "state": {"waiting": {"reason": reason}}}
 

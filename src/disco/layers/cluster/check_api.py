@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from lightkube.utils.quantity import parse_quantity
+
 from disco.checks.counted import counted, until_green
 from disco.checks.releases import release_check
 from disco.checks.shared import Once
@@ -185,10 +187,23 @@ async def _releases(kube: Kube, cluster: Cluster) -> Answer:
 
 
 def figures(found: Sequence[Json], nodes: Sequence[str]) -> Answer:
-    usage = {f["metadata"]["name"]: f["usage"] for f in found}
+    usage = {f["metadata"]["name"]: f["usage"] for f in found if f["metadata"]["name"] in nodes}
     faults = {n: "" if usage.get(n, {}).get("memory") else "no figures" for n in nodes}
-    shown = ", ".join(f"{n} {u['cpu']} cpu, {u['memory']} memory" for n, u in usage.items())
-    return counted(faults, "nodes have figures", shown)
+    told = (
+        f"{n} {_cores(u['cpu'])}, {_gib(u['memory'])}" for n, u in usage.items() if not faults[n]
+    )
+    return counted(faults, "nodes have figures", ", ".join(told))
+
+
+def _cores(quantity: str) -> str:
+    """Kubernetes' `899588389n` as `0.90 cores`. Its client library knows no nano."""
+    parts = {"n": 1e-9, "u": 1e-6, "m": 1e-3}
+    share = parts.get(quantity[-1:], 1.0)
+    return f"{float(quantity.rstrip('num')) * share:.2f} cores"
+
+
+def _gib(quantity: str) -> str:
+    return f"{float(parse_quantity(quantity) or 0) / 2**30:.1f} GiB"
 
 
 def workloads(pods: Sequence[Json], now: datetime) -> Answer:
