@@ -44,12 +44,13 @@ class HostExecutors:
         self._sessions, self._lookup, self._find = sessions, lookup, find
 
     async def put(self, action: Put, report: Report) -> None:
-        """Written beside the target and renamed over it: nobody ever reads half a file."""
+        """Written beside the target and renamed over it: nobody ever reads half a file, and where
+        there is no room for it nothing stays."""
         folder = str(PurePosixPath(action.path).parent)
         script = (
             f"set -eu; mkdir -p {shlex.quote(folder)}; umask 077; "
-            f't={shlex.quote(action.path + ".disco-new")}; cat > "$t"; '
-            f'chmod {action.mode:o} "$t"; sync "$t"; mv -f "$t" {shlex.quote(action.path)}'
+            f't={shlex.quote(action.path + ".disco-new")}; trap \'rm -f "$t"\' EXIT; cat > "$t"; '
+            f'chmod {action.mode:o} "$t"; sync "$t"; mv -fT "$t" {shlex.quote(action.path)}'
         )
         content = action.content.reveal(self._lookup).encode()
         await self._sessions.must(action.host, ["sh", "-c", script], stdin=content)
@@ -65,9 +66,10 @@ class HostExecutors:
                     "sh",
                     "-c",
                     f"set -eu; mkdir -p {shlex.quote(action.folder)}; t={target}.new; "
-                    f'cat > "$t"; [ "$(sha256sum < "$t")" = "{action.sha256}  -" ] || '
-                    '{ rm -f "$t"; echo "arrived damaged" >&2; exit 1; }; '
-                    f'chmod 755 "$t"; mv -f "$t" {target}',
+                    f'trap \'rm -f "$t"\' EXIT; cat > "$t"; '
+                    f'[ "$(sha256sum < "$t")" = "{action.sha256}  -" ] || '
+                    '{ echo "arrived damaged" >&2; exit 1; }; '
+                    f'chmod 755 "$t"; mv -fT "$t" {target}',
                 ],
                 source,
                 lambda share: report(f"sending {action.artifact}", share),

@@ -120,6 +120,18 @@ async def test_a_file_is_put_whole_with_its_mode_and_then_recognised(
     assert await reader.satisfied(server.host, [put]) == {put.identity}
 
 
+async def test_a_file_that_can_not_be_put_leaves_nothing_behind(
+    server: Server, executors: HostExecutors, tmp_path: Path
+) -> None:
+    taken = tmp_path / "folder" / "taken"
+    taken.mkdir(parents=True)
+    with pytest.raises(DiscoError) as failed:
+        await executors.put(Put(server.host, str(taken), Text.of("x"), 0o600), quiet)
+    assert "directory" in failed.value.why
+    assert [p.name for p in taken.parent.iterdir()] == ["taken"]
+    assert not list(taken.iterdir())
+
+
 @pytest.mark.parametrize("change", ["content", "mode", "gone"])
 async def test_a_changed_file_is_noticed(
     server: Server, sessions: Sessions, executors: HostExecutors, tmp_path: Path, change: str
