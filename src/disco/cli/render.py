@@ -13,7 +13,7 @@ from disco.engine.plan import Part, Plan
 from disco.stack.problem import StackProblems
 
 NOTHING_TO_DO = "Nothing to do: everything is as declared."
-NOTHING_LEFT = "Nothing to destroy: nothing of this stack is there."
+NOTHING_LEFT = "Nothing to destroy: nothing of it is there."
 
 
 def plan_text(plan: Plan, commands: bool = False) -> str:
