@@ -28,7 +28,7 @@ from disco.engine.component import Step
 from disco.engine.events import Events
 from disco.engine.gate import Gate
 from disco.engine.journal import Journal
-from disco.engine.lock import hold
+from disco.engine.machine_lock import MachineLock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "unit" / "engine"))
 from fake_components import Done, Fakes, Touch, component, graph_of
@@ -124,7 +124,8 @@ async def _measured(hosts: int, way: str, folder: Path) -> Cost:
 
     events, journal, out = Events(), Journal(folder / "journal.jsonl"), io.StringIO()
     journal.write("run", run="bench", plan=digest[:16])
-    with hold(folder / "lock", "bench") as held, _shown(events, way, out), _synced() as synced:
+    lock = MachineLock(folder / "lock")
+    with lock.hold("bench") as held, _shown(events, way, out), _synced() as synced:
         gate = Gate({Touch.kind: _doing(fleet.done)}, journal, "bench", held.check)
         turns = asyncio.create_task(_longest_turn())
         wall, cpu = time.monotonic(), time.process_time()

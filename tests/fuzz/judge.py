@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Coroutine
 from functools import cache
@@ -14,7 +15,7 @@ from disco.chains import registry as definitions
 from disco.chains.definition import Chain
 from disco.cli import history
 from disco.cli.wiring import wired
-from disco.engine import lock as locking
+from disco.engine import machine_lock as locking
 from disco.engine import plan as planning
 from disco.engine.component import World
 from disco.engine.errors import DiscoError, Several
@@ -117,10 +118,11 @@ class Judge:
 
     def holder(self, content: bytes) -> None:
         path = self.put(self.place.lock, content)
-        locking.last_holder(path)
-        locking._ago(locking._holder(path).get("at"))
-        with locking.hold(path, "plan") as held:
-            held.check()
+        lock = locking.MachineLock(path)
+        lock.last_holder()
+        locking._ago(locking._note(path).get("at"))
+        with lock.hold("plan") as held:
+            asyncio.run(held.check())
 
     def marker(self, content: bytes) -> None:
         path = self.put(self.place.root / "state.json", content)

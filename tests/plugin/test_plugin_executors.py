@@ -91,6 +91,10 @@ class Thief(Beacon):
     kind: ClassVar[str] = "apply"
 
 
+async def held() -> None:
+    """The lock is ours."""
+
+
 async def nobody(action: Action, report: Report) -> None:
     raise AssertionError("another's executor was asked")
 
@@ -108,7 +112,7 @@ async def test_an_action_of_its_own_is_carried_out_through_the_gate(tmp_path: Pa
     beacon = Beacon("beacon", BeaconSpec(), {}, place)
     (step,) = beacon.steps(await beacon.observe(world))
 
-    gate = Gate(executors, journal, "run", lambda: None)
+    gate = Gate(executors, journal, "run", held)
     await gate.carry_out("beacon/light", step.actions[0], lambda note, share: None)
 
     assert (tmp_path / "beacon").read_text() == "value of beacon/token"

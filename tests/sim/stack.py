@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from unittest.mock import patch
 
 from disco.chains import registry as chain_definitions
+from disco.cli.changing import end_data
 from disco.engine import leaving
 from disco.engine import plan as planning
 from disco.engine.apply import Ended, Outcome, Run, Stop
@@ -24,7 +25,8 @@ from disco.engine.events import Event, Events, StepDone
 from disco.engine.gate import Gate
 from disco.engine.graph import Graph, build
 from disco.engine.journal import Journal
-from disco.engine.lock import Held, hold
+from disco.engine.lock import Held, Lock
+from disco.engine.machine_lock import MachineLock
 from disco.engine.place import Place
 from disco.engine.plan import Look, Plan
 from disco.engine.secret import KeptRef, SecretRef
@@ -99,6 +101,7 @@ class SimulatedStack:
     def __init__(self, text: str, folder: Path, artifacts_held: bool = True) -> None:
         self.loaded, self._specs = loaded(text)
         self.place = Place(folder / self.loaded.name, folder)
+        self.lock: Lock = MachineLock(self.place.lock)
         self.simulation = Simulation(self.place.root)
         self._runs = 0
         if artifacts_held:
@@ -199,7 +202,7 @@ class SimulatedStack:
         self, what: str, make: Make, run: str, parallel: int, ran: Ran, lowest: int | None
     ) -> None:
         process = self.start()
-        with hold(self.place.lock, what) as held:
+        with self.lock.hold(what) as held:
             plan, looks = await self._planned(process, make, lowest)
             ran.plan = plan
             if not plan.empty:
@@ -237,7 +240,7 @@ class SimulatedStack:
             run,
             parallel=parallel,
         ).run()
-        journal.write("end", run=run, outcome=ran.outcome.ended.value)
+        journal.write("end", run=run, **end_data(ran.outcome, {}))
 
     def _note_finished(self, event: Event) -> None:
         if isinstance(event, StepDone) and self.simulation.at_death is None:

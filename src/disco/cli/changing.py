@@ -26,7 +26,7 @@ from disco.engine.errors import Exit, Several, WrongUse
 from disco.engine.events import Event, Events, StepSkipped
 from disco.engine.journal import ERROR_CHARACTERS, who
 from disco.engine.leaving import Before
-from disco.engine.lock import Held, hold
+from disco.engine.lock import Held
 from disco.engine.narrow import WHOLE, Aim, narrowed
 from disco.engine.plan import Look, Plan
 from disco.layers.servers.local import LocalServers
@@ -103,7 +103,7 @@ async def change(
     async with open_stack(file) as session:
         if missing := missing_rights(session):
             raise WrongUse(missing, fix=f"sudo disco {what}{of(file)}")
-        with hold(session.place.lock, what) as held:
+        with session.lock.hold(what) as held:
             with speak.doing("looking at what is there"):
                 plan, looks = await way.plan(session)
             told |= {"plan": plan.digest, "steps": len(plan.steps), "outcome": "nothing to do"}
@@ -159,6 +159,7 @@ async def _carry_out(
         run=run,
         who=who(),
         what=what,
+        token=held.token,
         plan=plan.digest[:16],
         steps=len(plan.steps),
         version=__version__,
@@ -176,7 +177,7 @@ async def _carry_out(
             # after what is being written
             await journal.record("end", run=run, outcome="cut off", seconds=_since(begun))
             raise
-    journal.write("end", run=run, seconds=_since(begun), **_end_data(outcome, skipped))
+    journal.write("end", run=run, seconds=_since(begun), **end_data(outcome, skipped))
     return outcome
 
 
@@ -189,7 +190,7 @@ def _since(begun: float) -> float:
     return round(time.monotonic() - begun, 3)
 
 
-def _end_data(outcome: Outcome, skipped: Skipped) -> Told:
+def end_data(outcome: Outcome, skipped: Skipped) -> Told:
     """How a run ended, for the journal: counts, each error with its fix, what was not begun."""
     return {
         "outcome": outcome.ended.value,

@@ -17,7 +17,7 @@ from disco.cli.looking import Looked, look, of_plan, of_rights, of_room, of_stat
 from disco.cli.opened import veiled
 from disco.cli.wiring import Session, open_stack
 from disco.engine.errors import DiscoError, Exit
-from disco.engine.lock import Holder, last_holder
+from disco.engine.lock import Holder
 
 DOWN = "down"
 CAUSE_CHARACTERS = 600  # at a terminal
@@ -96,7 +96,7 @@ def _state(session: Session, diagnosis: Diagnosis) -> Finding | None:
     place = session.place
     try:
         place.must_be_ours()
-        diagnosis.holder = last_holder(place.lock)
+        diagnosis.holder = session.lock.last_holder()
         records = list(session.journal.read())
         diagnosis.runs = history.runs_of(records, diagnosis.holder)
     except DiscoError as error:

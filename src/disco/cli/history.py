@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from disco.cli import human, speak
-from disco.cli.wiring import located
+from disco.cli.wiring import located, lock_of
 from disco.engine.errors import Exit, WrongUse
 from disco.engine.journal import Journal
-from disco.engine.lock import Holder, last_holder
+from disco.engine.lock import Holder
 
 HEADINGS = ["run", "when", "who", "what", "took", "plan", "disco", "done", "failed", "skipped"]
 HEADINGS += ["of", "ended"]
@@ -20,7 +20,6 @@ SPARE = ("disco", "plan", "who")
 ACTION_HEADINGS = ["at", "took", "outcome", "step", "action"]
 RUNNING = "running"
 UNKNOWN = "cut off"  # it never said how it ended
-CLOCK_S = 1.0  # a record's time is rounded
 
 
 @dataclass
@@ -41,6 +40,7 @@ class Ran:
 
     done, failed, skipped: steps; None for a run that never said how it ended.
     plan:        the beginning of its plan's digest.
+    token:       the fencing token of its lock; 0 when it is not known.
     why_skipped: why -> steps. errors: each with what, where, why and fix.
     """
 
@@ -51,6 +51,7 @@ class Ran:
     plan: str = ""
     version: str = ""
     steps: int = 0
+    token: int = 0
     last: float = 0.0
     ended: str = ""
     took_s: float | None = None
@@ -69,7 +70,7 @@ class Ran:
 def history(file: Path, run: str, as_json: bool) -> int:
     """Print the runs, or one of them. Returns the exit code."""
     _, place = located(file)
-    runs = runs_of(Journal(place.journal).read(), last_holder(place.lock))
+    runs = runs_of(Journal(place.journal).read(), lock_of(place).last_holder())
     if run:
         _print_one(_chosen(runs, run), as_json)
     elif as_json:
@@ -91,7 +92,7 @@ def runs_of(records: Iterable[dict[str, Any]], holder: Holder | None = None) -> 
         _take(ran, record)
     runs = list(found.values())
     for ran in runs:
-        goes_on = ran is runs[-1] and holder and holder.alive and ran.at >= holder.at - CLOCK_S
+        goes_on = ran is runs[-1] and holder and holder.alive and ran.token == holder.token
         ran.ended = ran.ended or (RUNNING if goes_on else UNKNOWN)
     return runs
 
@@ -101,7 +102,7 @@ def _take(ran: Ran, record: dict[str, Any]) -> None:
         case "run":
             ran.who, ran.what = record.get("who", ""), record.get("what", "")
             ran.steps, ran.plan = record.get("steps", 0), record.get("plan", "")
-            ran.version = record.get("version", "")
+            ran.version, ran.token = record.get("version", ""), record.get("token", 0)
         case "intent":
             ran.actions.append(Did(record["at"], record["step"], record["action"]))
         case "done" | "failed" as outcome:

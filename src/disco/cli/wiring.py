@@ -26,6 +26,8 @@ from disco.engine.graph import Graph, build
 from disco.engine.journal import Journal
 from disco.engine.leaving import Before
 from disco.engine.lock import Held
+from disco.engine.lock import Lock as StackLock
+from disco.engine.machine_lock import MachineLock
 from disco.engine.place import Place
 from disco.engine.secret import KeptRef, SecretRef
 from disco.hosts import actions as on_hosts
@@ -64,6 +66,10 @@ class Session:
     def journal(self) -> Journal:
         """One for all who write in this process: they take turns."""
         return Journal(self.place.journal, veiled)
+
+    @property
+    def lock(self) -> StackLock:
+        return lock_of(self.place)
 
     def lookup(self, ref: SecretRef) -> str:
         return _lookup(self.store, ref)
@@ -139,6 +145,11 @@ def located(file: Path, environ: Mapping[str, str] = os.environ) -> tuple[Loaded
     """A stack and where it keeps things; nothing is made. Raises StackProblems."""
     loaded = load(file, registry.sections(), environ)
     return loaded, Place.of(file, loaded.name)
+
+
+def lock_of(place: Place) -> StackLock:
+    """What keeps a second run off the stack."""
+    return MachineLock(place.lock)
 
 
 def wired(loaded: Loaded, place: Place) -> Graph:

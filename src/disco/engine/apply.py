@@ -23,6 +23,7 @@ from disco.engine.events import (
 from disco.engine.fleet import Fleet
 from disco.engine.gate import Gate
 from disco.engine.graph import Graph
+from disco.engine.lock import LockLost
 from disco.engine.plan import Look, Part, Plan, look_at, ordered
 from disco.engine.retry import tried
 
@@ -76,6 +77,7 @@ class Run:
         self._slots = asyncio.Semaphore(parallel)
         self._ended: dict[str, asyncio.Future[bool]] = {}
         self._outcome = Outcome(Ended.DONE)
+        self._lost = ""  # what the lock said when it was no longer ours
 
     async def run(self) -> Outcome:
         """Independent branches go on when one fails; what stands on a failed part is skipped."""
@@ -190,8 +192,8 @@ class Run:
 
     async def _step(self, part: Part, step: Step, fleet: Fleet) -> bool:
         name = f"{part.name}/{step.id}"
-        if self._stop.requested:
-            self._skip(part, step, "stopped")
+        if self._lost or self._stop.requested:
+            self._skip(part, step, self._lost or "stopped")
             return False
         self._events.emit(StepStarted(name, step.title))
         begun = time.monotonic()
@@ -208,6 +210,11 @@ class Run:
             self._skip(part, step, "stopped")
             return False
         except Exception as error:
+            if isinstance(error, LockLost):
+                if self._lost:  # told once
+                    self._skip(part, step, self._lost)
+                    return False
+                self._lost = error.what
             fleet.note(step)
             self._fail(name, all_of(error), time.monotonic() - begun)
             return False

@@ -19,8 +19,8 @@ Executor = Callable[[Action, Report], Awaitable[None]]
 class Gate:
     """Carries out actions by their kind, with intent and outcome in the journal.
 
-    check: called before every action and every new attempt; raises when this run may not go on
-           (a lost lock).
+    check: awaited before every action and every new attempt; raises when this run may not go on
+           (a lost lock), and what was to begin is not begun.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Gate:
         executors: Mapping[str, Executor],
         journal: Journal,
         run: str,
-        check: Callable[[], None],
+        check: Callable[[], Awaitable[None]],
     ) -> None:
         self._executors = executors
         self._journal = journal
@@ -41,7 +41,7 @@ class Gate:
         executor = self._executors.get(action.kind)
         if executor is None:
             raise LookupError(f"nothing here carries out actions of kind {action.kind}")
-        self._check()
+        await self._check()
         note = {"run": self._run, "step": step, "action": action.identity}
         await self._journal.record("intent", digest=action.digest[:16], **note)
         try:
@@ -57,7 +57,7 @@ class Gate:
         async def once() -> None:
             nonlocal attempts
             if attempts:
-                self._check()
+                await self._check()
             attempts += 1
             await executor(action, report)
 

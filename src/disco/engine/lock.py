@@ -1,51 +1,28 @@
-"""One writer at a time on this machine, with a fencing token checked before every action."""
+"""One writer at a time on a stack: what a run may rely on, wherever the lock is kept."""
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import Protocol
 
 from disco.engine.errors import DiscoError
-from disco.engine.journal import who
-from disco.engine.place import write_atomically
-
-STARTED = 19  # field of /proc/PID/stat after the name: ticks between boot and the process's start
-CLOCK_S = 5.0  # this machine's clock may have been set a little since
 
 
-@dataclass(frozen=True)
-class Held:
-    """The lock in our hands. `token` grows with every holder."""
-
-    path: Path
-    token: int
-
-    def check(self) -> None:
-        """Raise when somebody else has taken the lock since."""
-        found = _holder(self.path).get("token")
-        if found != self.token:
-            raise DiscoError(
-                "the lock was taken over by another run",
-                where=str(self.path),
-                why=f"fencing token is {found}, ours is {self.token}",
-                fix="look at `disco history`, then plan again",
-            )
+@dataclass(eq=False)
+class LockLost(DiscoError):
+    """The lock is another's now, or nobody's: it was taken over, or broken."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who took the lock last.
+    """Who took the lock last. For people; nothing that changes the world is decided by it.
 
-    at:    Unix time; 0 when it is not known.
-    alive: whether that process is still there, so that its run goes on.
+    pid:   of the process, on the machine that `who` names.
+    at:    Unix time by the holder's clock, which may be wrong; 0 when it is not known.
+    alive: whether its run may go on: its process is there, or, where nobody here can know that,
+           the lock was neither released nor broken.
+    token: the fencing token that it got; 0 when it is not known.
     """
 
     who: str
@@ -53,82 +30,49 @@ class Holder:
     pid: int
     at: float
     alive: bool
+    token: int = 0
 
 
-def last_holder(path: Path) -> Holder | None:
-    """None when nobody ever took it. Raises PermissionError when this account may not know."""
-    try:
-        note = json.loads(path.read_text())
-        pid, at = int(note["pid"]), float(note.get("at", 0))
-    except PermissionError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return None
-    alive = _is_the_same(pid, at)
-    return Holder(str(note.get("who", "")), str(note.get("what", "")), pid, at, alive)
+class Held(Protocol):
+    """The lock in the hands of one run."""
+
+    @property
+    def token(self) -> int:
+        """Greater than the token of every holder before, also of those that died."""
+
+    async def check(self) -> None:
+        """Return when the lock is still ours, and raise in every other case.
+
+        Asked before every action and every new attempt. It may ask a store far away: it is awaited,
+        and tries again by itself as often as makes sense. One answer may serve all who had asked
+        before it was fetched.
+
+        Raises LockLost when the lock was taken over or broken, from then on for good; another
+        DiscoError when that can't be known just now. Both say `Retry.NEVER`: the action is not
+        begun. What had begun before goes on to its end.
+        """
 
 
-def _is_the_same(pid: int, at: float) -> bool:
-    """Whether the process is there, and began before the lock was taken: numbers are used again."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        boot = float(Path("/proc/uptime").read_text().split()[0])
-    except OSError:
-        return False
-    ticks = float(stat.rpartition(")")[2].split()[STARTED])
-    began = time.time() - boot + ticks / os.sysconf("SC_CLK_TCK")
-    return not at or began <= at + CLOCK_S
+class Lock(Protocol):
+    """The lock of one stack.
 
-
-@contextmanager
-def hold(path: Path, what: str) -> Iterator[Held]:
-    """Hold the stack's lock for the time of a run.
-
-    Raises DiscoError at once, naming the holder, when another run has it. The operating system
-    releases the lock of a process that died.
+    - It has one holder at a time. Who comes second is refused at once, and told who has it.
+    - No clock decides anything: not who holds it, not whether a holder is dead.
+    - A holder who lost it never believes that he has it: his `check` raises.
+    - Releasing it releases what this holder took, and never what another has taken since.
+    - What happens when a holder dies is the kind's own. Where the system that keeps the lock sees
+      that, it is free at once. Else it stays held until a person breaks it, deliberately.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = FileLock(str(path) + ".file", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        other = _holder(path)
-        raise DiscoError(
-            "another run holds the stack's lock",
-            where=str(path),
-            why=f"{other.get('who', 'unknown')} runs `disco {other.get('what', '?')}` "
-            f"(process {other.get('pid', '?')}) since {_ago(other.get('at'))}",
-            fix="wait for it to end, or end that process; its lock goes with it",
-        ) from None
-    try:
-        held = Held(path, _token(path) + 1)
-        note = {
-            "token": held.token,
-            "who": who(),
-            "what": what,
-            "pid": os.getpid(),
-            "at": time.time(),
-        }
-        write_atomically(path, json.dumps(note).encode() + b"\n")
-        yield held
-    finally:
-        lock.release()
 
+    def hold(self, what: str) -> AbstractContextManager[Held]:
+        """Hold it for the time of a run. what: the command, as it would be typed again.
 
-def _holder(path: Path) -> dict[str, object]:
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        Raises DiscoError at once, naming the holder, when another run has it; and when the lock
+        can't be asked for. Raises DiscoError at the end when it can't be released; it stays held.
+        """
 
+    def last_holder(self) -> Holder | None:
+        """None when nobody ever took it. Takes nothing, and stops nobody.
 
-def _ago(at: object) -> str:
-    if not isinstance(at, (int, float)) or not math.isfinite(at):
-        return "an unknown time"
-    return f"{max(0, round(time.time() - at))} s"
-
-
-def _token(path: Path) -> int:
-    found = _holder(path).get("token")
-    return found if isinstance(found, int) else 0
+        Raises PermissionError when this account may not know, DiscoError when nobody can be asked.
+        """

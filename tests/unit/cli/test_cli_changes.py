@@ -9,6 +9,7 @@ import pytest
 from cli_said import Disco
 
 from disco import __version__
+from disco.cli import changing
 from disco.engine.journal import Journal, who
 from disco.engine.place import Place
 
@@ -42,7 +43,27 @@ def test_the_journal_has_who_ran_what_and_how_it_ended(disco: Disco, fails: Path
     run, end = records[0], records[-1]
     assert (run["event"], run["who"], run["what"]) == ("run", who(), "apply")
     assert (run["version"], len(run["plan"]), run["steps"]) == (__version__, 16, 1)
+    assert run["token"] == 1
     assert (end["event"], end["outcome"]) == ("end", "failed")
     assert (end["done"], end["failed"], end["skipped"]) == (0, 1, 0)
     assert end["seconds"] >= 0
     assert "/proc/nothing" in json.dumps(end["errors"]) and end["errors"][0]["fix"]
+
+
+def test_a_run_whose_lock_is_taken_over_begins_nothing_and_says_so(
+    disco: Disco, fails: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place.of(fails, "lab")
+
+    def taken_over() -> str:
+        note = json.loads(place.lock.read_text())
+        place.lock.write_text(json.dumps({**note, "token": note["token"] + 1}))
+        return "aa11"
+
+    monkeypatch.setattr(changing, "new_run", taken_over)  # the lock is held, nothing is begun
+    said = disco("apply", "--yes")
+    assert said.code == 1 and "the lock was taken over by another run" in said.err
+    run, end = Journal(place.journal).read()
+    assert (run["event"], run["run"], run["token"]) == ("run", "aa11", 1)
+    assert (end["outcome"], end["done"], end["failed"]) == ("failed", 0, 1)
+    assert end["errors"][0]["what"] == "the lock was taken over by another run"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from disco.cli.events import Tail
 from disco.cli.history import runs_of
 from disco.engine.component import StatusLine
 from disco.engine.journal import Journal
-from disco.engine.lock import last_holder
 from disco.engine.place import Place
 from disco.store import CertificateAuthority, Store
 
@@ -30,7 +28,7 @@ def written(stack: Path) -> Journal:
     journal.write("intent", run="aa11", step="vault/open", action="init")
     journal.write("failed", run="aa11", step="vault/open", action="init", error="sealed")
     journal.write("end", run="aa11", outcome="failed")
-    journal.write("run", run="ab22", who="me@here", what="up", steps=1)
+    journal.write("run", run="ab22", who="me@here", what="up", steps=1, token=1)
     journal.write("intent", run="ab22", step="vault/open", action="init")
     return journal
 
@@ -62,7 +60,7 @@ def test_history_tells_who_ran_what_from_which_plan_and_how_much_of_it(
 
 def test_a_run_whose_process_is_there_goes_on(disco: Disco, stack: Path) -> None:
     written(stack)
-    Place.of(stack, "lab").lock.write_text(json.dumps({"pid": os.getpid()}))
+    Place.of(stack, "lab").lock.write_text(json.dumps({"pid": os.getpid(), "token": 1}))
     assert disco("history").out.splitlines()[-1].endswith("running")
 
 
@@ -70,17 +68,9 @@ def test_a_killed_run_is_not_taken_for_the_one_that_holds_the_lock_now(
     disco: Disco, stack: Path
 ) -> None:
     written(stack)
-    now = {"pid": os.getpid(), "at": time.time() + 60}
+    now = {"pid": os.getpid(), "token": 2}
     Place.of(stack, "lab").lock.write_text(json.dumps(now))
     assert disco("history").out.splitlines()[-1].endswith("cut off")
-
-
-def test_a_process_that_has_the_number_of_a_dead_holder_is_not_the_holder(stack: Path) -> None:
-    lock = Place.of(stack, "lab").lock
-    lock.parent.mkdir(parents=True)
-    lock.write_text(json.dumps({"pid": os.getpid(), "at": time.time() - 1e6}))
-    holder = last_holder(lock)
-    assert holder is not None and not holder.alive
 
 
 @pytest.mark.parametrize("note", ['{"pid": Infinity}', '{"pid": "x"}', "[" * 100_000, "\x00"])

@@ -25,6 +25,10 @@ from disco.stack.model import Model
 Do = Callable[[], Awaitable[None]]
 
 
+async def _nothing() -> None:
+    await asyncio.sleep(0)
+
+
 @dataclass(frozen=True)
 class Touch(Action):
     """Adds its name to what is done."""
@@ -145,7 +149,7 @@ class Fakes:
         self,
         make: Callable[..., Plan] = planning.make,
         parallel: int = 16,
-        check: Callable[[], None] = lambda: None,
+        check: Callable[[], Awaitable[None]] = _nothing,
         narrowed: Callable[[Plan], Plan] = lambda plan: plan,
     ) -> Outcome:
         looks = await planning.observe(self.graph, self.world)
@@ -165,7 +169,3 @@ class Fakes:
     def of(self, kind: type[Any]) -> list[Any]:
         """The events of one kind, in order."""
         return [e for e in self.events if isinstance(e, kind)]
-
-
-async def _nothing() -> None:
-    await asyncio.sleep(0)

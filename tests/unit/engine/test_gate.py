@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,11 @@ from disco.engine.retry import ATTEMPTS, FIRST_PAUSE_S
 from sim import in_virtual_time
 
 ACTION = Touch("a")
+Check = Callable[[], Awaitable[None]]
+
+
+async def held() -> None:
+    """The lock is ours."""
 
 
 @pytest.fixture
@@ -28,7 +33,7 @@ def journal(tmp_path: Path) -> Journal:
 def carry_out(
     journal: Journal,
     do: Callable[[], None],
-    check: Callable[[], None] = lambda: None,
+    check: Check = held,
     report: Report = lambda note, share: None,
     passed: Callable[[float], None] = lambda seconds: None,
 ) -> None:
@@ -124,7 +129,7 @@ def test_an_error_that_nobody_foresaw_is_recorded_and_not_tried_again(journal: J
 def test_who_lost_the_lock_does_nothing_and_records_no_intent(journal: Journal) -> None:
     done: list[int] = []
 
-    def check() -> None:
+    async def check() -> None:
         raise DiscoError("the lock was taken over")
 
     with pytest.raises(DiscoError, match="taken over"):
@@ -135,7 +140,7 @@ def test_who_lost_the_lock_does_nothing_and_records_no_intent(journal: Journal) 
 def test_who_loses_the_lock_between_two_attempts_does_not_try_again(journal: Journal) -> None:
     do, calls = failing(99, Retry.LIKELY)
 
-    def check() -> None:
+    async def check() -> None:
         if calls:
             raise DiscoError("the lock was taken over")
 
@@ -147,7 +152,7 @@ def test_who_loses_the_lock_between_two_attempts_does_not_try_again(journal: Jou
 
 def test_a_kind_that_nobody_carries_out_is_refused_before_its_intent(journal: Journal) -> None:
     executors: dict[str, Executor] = {}
-    gate = Gate(executors, journal, "r1", lambda: None)
+    gate = Gate(executors, journal, "r1", held)
 
     def report(note: str, share: float | None) -> None:
         pytest.fail(note)
@@ -164,7 +169,7 @@ def test_what_is_cancelled_has_an_intent_and_no_outcome(journal: Journal) -> Non
         async def forever(action: Action, report: Report) -> None:
             await asyncio.sleep(1000)
 
-        gate = Gate({"touch": forever}, journal, "r1", lambda: None)
+        gate = Gate({"touch": forever}, journal, "r1", held)
         task = asyncio.create_task(gate.carry_out("s", ACTION, lambda note, share: None))
         await asyncio.sleep(1)
         task.cancel()

@@ -1,0 +1,128 @@
+"""What each kind of lock is tested with: how to make one, to break one, and to hold one elsewhere.
+
+Run as a program, it holds a lock of a kind until its input ends, and checks it for each line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from git_lock import GitLock
+
+from disco.engine.errors import DiscoError
+from disco.engine.lock import Held, Lock
+from disco.engine.machine_lock import MachineLock
+
+READY = "ready"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """make: the lock whose things are in a folder. break_it: so that another can take it.
+
+    outlives: whether it stays held when its holder dies.
+    """
+
+    make: Callable[[Path], Lock]
+    break_it: Callable[[Path], None]
+    outlives: bool
+
+
+def _git(folder: Path) -> GitLock:
+    store = folder / "store.git"
+    if not store.exists():
+        subprocess.run(["git", "init", "--quiet", "--bare", str(store)], check=True, timeout=60)
+    return GitLock(store)
+
+
+KINDS = {
+    "machine": Kind(
+        lambda folder: MachineLock(folder / "lock"),
+        lambda folder: (folder / "lock.file").unlink(),
+        outlives=False,
+    ),
+    "git": Kind(_git, lambda folder: _git(folder).break_it(), outlives=True),
+}
+
+
+class Other:
+    """Another process that takes the lock when it is told to. clock_s: how wrong its clock is."""
+
+    def __init__(self, kind: str, folder: Path, what: str, clock_s: float) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, kind, str(folder), what, str(clock_s)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        assert self.hears() == READY
+
+    def says(self, line: str = "") -> None:
+        assert self.process.stdin
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+
+    def hears(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+    def takes(self) -> str:
+        """The token, or why not."""
+        self.says()
+        return self.hears()
+
+    def ends(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe:
+                pipe.close()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(30)
+            raise
+
+
+@contextmanager
+def another(kind: str, folder: Path, what: str = "up", clock_s: float = 0.0) -> Iterator[Other]:
+    other = Other(kind, folder, what, clock_s)
+    try:
+        yield other
+    finally:
+        other.ends()
+
+
+def _main(kind: str, folder: str, what: str, clock_s: str) -> None:
+    right = time.time
+    time.time = lambda: right() + float(clock_s)
+    lock = KINDS[kind].make(Path(folder))
+    print(READY, flush=True)
+    sys.stdin.readline()
+    try:
+        with lock.hold(what) as held:
+            print(held.token, flush=True)
+            for _ in sys.stdin:
+                print(_checked(held), flush=True)
+    except DiscoError as error:
+        print(error, flush=True)
+
+
+def _checked(held: Held) -> str:
+    try:
+        asyncio.run(held.check())
+    except DiscoError as error:
+        return error.what
+    return "ours"
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
