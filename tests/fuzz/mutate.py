@@ -260,7 +260,7 @@ def _read(content: bytes) -> tuple[Any, Callable[[Any], bytes]]:
         pass
     try:
         return yaml.load(content, yaml.CSafeLoader), _as_yaml
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError):
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError, LookupError):
         return None, _as_yaml
 
 
@@ -272,7 +272,7 @@ def _as_lines(data: Any) -> bytes:
 def _as_yaml(data: Any) -> bytes:
     try:
         text = yaml.dump(data, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False)
-    except (RecursionError, UnicodeEncodeError, yaml.YAMLError) as error:
+    except (RecursionError, ValueError, yaml.YAMLError) as error:  # numbers too long to write
         text = repr(error)
     return str(text).encode("utf-8", "surrogatepass")
 

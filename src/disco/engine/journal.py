@@ -22,7 +22,7 @@ from typing import Any
 from disco.engine.errors import DiscoError
 
 ERROR_CHARACTERS = 2000  # kept of what a program said
-_TEXTS = ("event", "run", "step", "action", "who", "what", "outcome", "error")
+_TEXTS = ("event", "run", "step", "action", "who", "what", "outcome", "error", "plan", "version")
 _ABOUT_ACTIONS = ("intent", "done", "failed")
 _OF_ACTIONS = ("step", "action")
 _END_OF_TIME = 253_402_300_800  # the year 10000, in seconds: no calendar goes on from there

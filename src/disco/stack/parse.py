@@ -60,6 +60,7 @@ _WORDS = (  # of ruamel's messages: a part, ours, a hint
     (r"character '(.*)' that cannot start", "text can't start with {0}", "put it in quotes"),
 )
 _ESCAPE = re.compile(r"\\U([0-9A-Fa-f]{8})")
+_ONLY_1_2 = "only YAML 1.2 can be used here"
 _CIRCLE = "an alias leads back to itself"
 _UNCLOSED = ("unexpected end of stream", "expected ',' or")
 
@@ -78,6 +79,9 @@ def parse(text: str, file: str) -> Document:
         raise StackProblems([_syntax(error, text, file)]) from None
     except (ValueError, OverflowError):
         raise StackProblems([_beyond_unicode(text, file)]) from None
+    except AssertionError:
+        # ruamel's way to say that it knows 1.1 and 1.2 only.
+        raise StackProblems([_other_version(text, file)]) from None
     walk = _Walk(Document(file))
     if node is not None:
         walk.document.root = walk.value(node, (), ())
@@ -104,8 +108,8 @@ def _refuse_events(text: str, file: str) -> None:
         if depth > MAX_DEPTH:
             raise StackProblems([_too_deep(file, mark.line + 1, mark.column + 1)])
         if isinstance(event, DocumentStartEvent) and event.version not in (None, (1, 2)):
-            message = "only YAML 1.2 can be used here"
-            raise StackProblems([Problem(file, mark.line + 1, mark.column + 1, "", message)])
+            place = (mark.line + 1, mark.column + 1)
+            raise StackProblems([Problem(file, *place, "", _ONLY_1_2)])
 
 
 def _beyond_unicode(text: str, file: str) -> Problem:
@@ -113,6 +117,12 @@ def _beyond_unicode(text: str, file: str) -> Problem:
     found = next((m for m in _ESCAPE.finditer(text) if int(m[1], 16) > sys.maxunicode), None)
     line, column = _position(text, found.start()) if found else (0, 0)
     return Problem(file, line, column, "", "an escape names no character")
+
+
+def _other_version(text: str, file: str) -> Problem:
+    found = re.search(r"^%YAML\b", text, re.MULTILINE)
+    line, column = _position(text, found.start()) if found else (0, 0)
+    return Problem(file, line, column, "", _ONLY_1_2)
 
 
 def _position(text: str, index: int) -> tuple[int, int]:

@@ -102,6 +102,8 @@ def test_lines_that_are_no_records_are_left_out(journal: Journal, tmp_path: Path
         '{"at": 1, "event": "done", "run": "r", "action": "a"}',
         '{"at": 1, "event": "intent", "run": "r", "step": ["s"], "action": {}}',
         '{"at": 1, "event": ["run"], "run": "r"}',
+        '{"at": 1, "event": "run", "run": "r", "plan": 7}',
+        '{"at": 1, "event": "run", "run": "r", "version": []}',
         "[" * 100_000,
     ],
     ids=lambda line: line[:60],
