@@ -124,6 +124,27 @@ def test_an_sshd_that_is_restarted_in_the_middle_is_outlived(faulty: LabStack) -
     finished(faulty)
 
 
+def test_a_full_disk_fails_with_its_name_and_is_no_trouble_once_there_is_room(
+    faulty: LabStack,
+) -> None:
+    """A small file system over the folder of programs: what was there comes back with the room."""
+    finished(faulty)
+    folder = "/opt/disco"
+    faulty.must("exec", "h2", "--", "mount", "-t", "tmpfs", "-o", "size=4m", "lab", folder)
+    try:
+        failed = faulty.disco("apply", "--yes", within_s=UP_S)
+        assert failed.returncode == 1, failed.stderr
+        assert "No space left on device" in failed.stderr and "h2" in failed.stderr
+        assert "Traceback" not in failed.stderr
+        assert faulty.must("exec", "h2", "--", "find", folder, "-name", "*.new") == ""
+        faulty.must("exec", "h2", "--", "mount", "-o", "remount,size=2g", folder)
+        faulty.must("apply", "--yes", within_s=UP_S)
+        assert "Nothing to do" in faulty.disco("apply", "--yes").stderr
+    finally:
+        faulty.must("exec", "h2", "--", "umount", folder)
+    finished(faulty)
+
+
 def test_a_server_that_left_the_file_leaves_the_cluster_and_this_machine(faulty: LabStack) -> None:
     finished(faulty)
     text = faulty.file.read_text()

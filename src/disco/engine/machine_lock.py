@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
 from collections.abc import Iterator
@@ -143,6 +142,7 @@ def _began(pid: int) -> str:
 
 
 def _ago(at: object) -> str:
-    if not isinstance(at, (int, float)) or not math.isfinite(at):
+    try:
+        return f"{max(0, round(time.time() - float(str(at))))} s"
+    except (ValueError, OverflowError):
         return "an unknown time"
-    return f"{max(0, round(time.time() - at))} s"

@@ -120,8 +120,7 @@ def _beyond_unicode(text: str, file: str) -> Problem:
 
 
 def _other_version(text: str, file: str) -> Problem:
-    found = re.search(r"^%YAML\b", text, re.MULTILINE)
-    line, column = _position(text, found.start()) if found else (0, 0)
+    line, column = _position(text, max(0, text.find("%YAML")))
     return Problem(file, line, column, "", _ONLY_1_2)
 
 
