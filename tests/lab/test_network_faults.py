@@ -134,7 +134,8 @@ def test_a_full_disk_fails_with_its_name_and_is_no_trouble_once_there_is_room(
     try:
         failed = faulty.disco("apply", "--yes", within_s=UP_S)
         assert failed.returncode == 1, failed.stderr
-        assert "No space left on device" in failed.stderr and "h2" in failed.stderr
+        told = failed.stderr
+        assert "No space left on device" in told and "h2" in told, told
         assert "Traceback" not in failed.stderr
         assert faulty.must("exec", "h2", "--", "find", folder, "-name", "*.new") == ""
         faulty.must("exec", "h2", "--", "mount", "-o", "remount,size=2g", folder)

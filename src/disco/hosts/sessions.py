@@ -132,15 +132,23 @@ class Sessions:
         line = shlex.join(self._as_root(host, argv))
         size = max(1, source.stat().st_size)
         sent = 0
+        unread: OSError | None = None
         async with connection.create_process(line, encoding=None) as process:
             with source.open("rb") as f:
                 while chunk := f.read(CHUNK_BYTES):
-                    process.stdin.write(chunk)
-                    await process.stdin.drain()
+                    try:
+                        process.stdin.write(chunk)
+                        await process.stdin.drain()
+                    except OSError as error:  # the program ended before it had read all
+                        unread = error
+                        break
                     sent += len(chunk)
                     report(sent / size)
-            process.stdin.write_eof()
+            if unread is None:
+                process.stdin.write_eof()
             done = await process.wait()
+        if unread is not None and not done.returncode:  # it is not known why
+            raise unread
         if done.returncode != 0:
             raise DiscoError(
                 f"`{shlex.join(argv)[:200]}` ended with {done.returncode}",

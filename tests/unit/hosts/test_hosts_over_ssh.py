@@ -194,6 +194,18 @@ def _under(program: Program, folder: Path) -> Program:
     return Elsewhere(program.host, program.artifact, program.sha256, program.names)
 
 
+async def test_a_program_that_ends_while_it_is_sent_a_file_says_why(
+    server: Server, sessions: Sessions, tmp_path: Path
+) -> None:
+    big = tmp_path / "big"
+    big.write_bytes(bytes(32 << 20))
+    script = "head -c 100000 > /dev/null; echo no space left >&2; exit 3"
+    with pytest.raises(DiscoError) as failed:
+        await sessions.send(server.host, ["sh", "-c", script], big, lambda share: None)
+    assert "ended with 3" in failed.value.what
+    assert failed.value.why == "no space left"
+
+
 async def test_waiting_ends_with_what_was_seen_last(
     server: Server, executors: HostExecutors
 ) -> None:
