@@ -1,4 +1,4 @@
-"""A running network that tests may break: one for the whole session, always taken down."""
+"""What marks a test of the lab, and a running network that tests may break, always taken down."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ CHANGES = {
     "prometheus: {}": "prometheus: {scrape_interval: 5s}",
     "    validators: 1\n": "    validators: 2\n    stakes: [9_000_000_000, 1_000_000_000]\n",
 }
+
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="local servers need root")
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m lab` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.lab)
+            item.add_marker(NEEDS_ROOT)
 
 
 @pytest.fixture(scope="session")

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
-import pytest
 from stack import LabStack, until
 
 from disco.engine.secret import SecretRef
 from disco.store import Store
-
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(os.geteuid() != 0, reason="local servers need root"),
-]
 
 
 def status(stack: LabStack, pod: str) -> dict[str, Any]:

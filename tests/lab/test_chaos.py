@@ -14,16 +14,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
 from kills import killed_when, redone
 from stack import DOWN_S, UP_S, LabStack, lab_stack
 
 from disco.nspawn.reader import leftovers
 
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(os.geteuid() != 0, reason="local servers need root"),
-]
 KILLS = int(os.environ.get("CHAOS", "10"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 ROUNDS = 4

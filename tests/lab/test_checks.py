@@ -3,7 +3,6 @@ again when it is mended."""
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import time
@@ -13,11 +12,6 @@ import pytest
 from breakages import SCENARIOS, Scenario
 from stack import LabStack, until
 from tools import Row, Tools
-
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(os.geteuid() != 0, reason="local servers need root"),
-]
 
 # Checks that can't be broken alone here, and why.
 NOT_BROKEN: dict[str, str] = {}

@@ -14,11 +14,6 @@ from stack import LabStack
 
 from disco.artifacts import Artifacts
 
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(os.geteuid() != 0, reason="local servers need root"),
-]
-
 CHARTS = Path(__file__).resolve().parents[2] / "charts"
 RELEASE, NAMESPACE = "metrics-server", "kube-system"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,6 @@ import pytest
 from kills import killed_when, redone
 from secrets_watch import Watch, secrets_of, watching
 from stack import UP_S, LabStack, lab_stack
-
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(os.geteuid() != 0, reason="local servers need root"),
-]
 
 STACK = """
 name: killed

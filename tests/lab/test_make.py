@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +10,6 @@ import pytest
 from stack import LabStack, lab_stack
 
 from disco.layers.registry import components
-
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(os.geteuid() != 0, reason="local servers need root"),
-]
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("servers", "cluster", "platform", "akash")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -15,10 +14,6 @@ from stack import UP_S, LabStack, lab_stack, until
 
 from disco.nspawn.machine import Machine, Network
 
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(os.geteuid() != 0, reason="local servers need root"),
-]
 NETWORK = "10.88.216.0/24"
 STACK = f"""
 name: faulty

@@ -39,11 +39,6 @@ from disco.nspawn.reader import HostSeen, Nspawn, NspawnSeen, leftovers
 sys.path.append(str(Path(__file__).parents[1] / "unit/nspawn"))
 from dying import deaths
 
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(os.geteuid() != 0, reason="local hosts need root"),
-]
-
 T = TypeVar("T")
 
 BOOT_ID = "cat /proc/sys/kernel/random/boot_id"

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from stack import LabStack
-
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(os.geteuid() != 0, reason="local servers need root"),
-]
 
 FILE = "/etc/sysctl.d/90-disco.conf"
 PROVISIONER = "deploy/local-path-provisioner"

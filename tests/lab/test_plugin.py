@@ -11,10 +11,6 @@ from stack import UP_S, LabStack, lab_stack, until
 
 from plugin_packages import TEMPLATE, install
 
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(os.geteuid() != 0, reason="local servers need root"),
-]
 PAGE = "/api/v1/namespaces/hello/services/hello:8080/proxy/"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import time
@@ -16,11 +15,6 @@ from stack import LabStack, lab_stack
 from disco.engine.secret import SecretRef
 from disco.hosts.execute import APT
 from disco.store import Store
-
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(os.geteuid() != 0, reason="local servers need root"),
-]
 
 SERVERS = """
 name: bare

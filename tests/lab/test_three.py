@@ -12,11 +12,6 @@ from typing import Any
 import pytest
 from stack import UP_S, LabStack, lab_stack, until
 
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(os.geteuid() != 0, reason="local servers need root"),
-]
-
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "three.yaml"
 CONTROL_PLANE = "h1"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -13,11 +12,6 @@ from stack import UP_S, LabStack, lab_stack
 
 from sim.scenarios import MOMENTS, TEXT, Moment
 from sim.stack import SimulatedStack
-
-pytestmark = [
-    pytest.mark.lab,
-    pytest.mark.skipif(os.geteuid() != 0, reason="local servers need root"),
-]
 
 
 @pytest.fixture(scope="module")
