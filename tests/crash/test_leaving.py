@@ -95,6 +95,8 @@ def test_a_server_leaves_the_cluster_before_it_goes(folder: Path) -> None:
     assert plan.parts[1].upstream == ("leaving kubernetes",)
     stack.apply()
     assert sorted(stack.state.hosts) == ["h1"]
+    cluster = stack.state.hosts["h1"].cluster
+    assert cluster is not None and cluster.orphans == set()
 
 
 def test_a_server_that_was_only_half_made_is_missed_too(folder: Path) -> None:

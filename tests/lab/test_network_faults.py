@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from stack import UP_S, LabStack, lab_stack, until
+from tools import Tools
 
 from disco.nspawn.machine import Machine, Network
 
@@ -32,6 +33,12 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
 def machine(stack: LabStack, name: str) -> Machine:
     network = Network(stack.place.id, NETWORK, str(stack.place.hosts))
     return Machine(network, name, NETWORK.replace("0/24", "99"))
+
+
+def pods_of(stack: LabStack, node: str) -> str:
+    """What pods the cluster counts on a node, whether it knows the node or not."""
+    bound = f"spec.nodeName={node}"
+    return Tools(stack).kubectl("get", "pods", "-A", "--field-selector", bound, "-o", "name")
 
 
 @contextmanager
@@ -150,6 +157,7 @@ def test_a_server_that_left_the_file_leaves_the_cluster_and_this_machine(faulty:
         assert refused.returncode == 2 and "the local host h2" in refused.stderr
         faulty.must("apply", "--yes", "--allow-destroy", within_s=UP_S)
         assert ready(faulty) == ["h1"]
+        assert pods_of(faulty, "h2") == ""
         assert "Nothing to do" in faulty.disco("apply", "--yes").stderr
         assert not machine(faulty, "h2").netns.exists()
     finally:

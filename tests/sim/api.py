@@ -19,6 +19,7 @@ from sim.state import ClusterState
 
 PROXY = re.compile(r"/api/v1/namespaces/([^/]+)/(pods|services)/([^/:]+):\d+/proxy(/.*)")
 POD = re.compile(r"/api/v1/namespaces/vault/pods/openbao-(\d+)")
+NODES_POD = re.compile(r"/api/v1/namespaces/kube-network/pods/flannel-(.+)")
 NODE = re.compile(r"/api/v1/nodes/([^/]+)")
 VAULT_CLAIM = re.compile(r"/api/v1/namespaces/vault/persistentvolumeclaims/data-openbao-\d+")
 
@@ -114,7 +115,9 @@ class Client:
         return host.cluster
 
     def _get(self, state: ClusterState, path: str, params: dict[str, str]) -> Answer:
-        if path in ("/api/v1/pods", "/api/v1/persistentvolumes"):
+        if path == "/api/v1/pods":
+            return Answer(200, {"items": _pods(state, params)})
+        if path == "/api/v1/persistentvolumes":
             return Answer(200, {"items": []})
         if found := NODE.fullmatch(path):
             known = found[1] in state.nodes
@@ -168,7 +171,12 @@ class Client:
             if found[1] not in state.cordoned:
                 raise self._simulation.refuse(f"{path} is deleted before it was drained")
             del state.nodes[found[1]]
+            state.orphans.add(found[1])
             state.cordoned.discard(found[1])
+        elif found := NODES_POD.fullmatch(path):
+            if found[1] in state.nodes:
+                raise self._simulation.refuse(f"{path} is deleted while its node is there")
+            state.orphans.discard(found[1])
         elif path not in state.objects:
             return Answer(404, {"message": f"{path} not found"})
         elif VAULT_CLAIM.fullmatch(path):
@@ -178,6 +186,16 @@ class Client:
             clusters.remove(state, path, self._simulation.state.now)
         self._simulation.tick(f"after {path} was deleted")
         return Answer(200)
+
+
+def _pods(state: ClusterState, params: dict[str, str]) -> list[dict[str, Any]]:
+    """Every node has one pod, of a DaemonSet. Nobody comes to collect those of nodes that went."""
+    node = params.get("fieldSelector", "").removeprefix("spec.nodeName=")
+    if node not in state.nodes and node not in state.orphans:
+        return []
+    owner = {"kind": "DaemonSet", "name": "flannel"}
+    metadata = {"name": f"flannel-{node}", "namespace": "kube-network", "ownerReferences": [owner]}
+    return [{"metadata": metadata, "status": {"phase": "Running"}}]
 
 
 def _kept(thing: dict[str, Any]) -> dict[str, Any]:

@@ -76,6 +76,7 @@ def _cluster(cluster: ClusterState, keys: dict[str, str]) -> dict[str, Any]:
         "ca": cluster.ca,
         "tokens": sorted(cluster.tokens),
         "nodes": sorted(cluster.nodes),
+        "orphans": sorted(cluster.orphans),
         "objects": objects,
         "releases": _releases(cluster),
         "vault": _vault(cluster.vault, keys) if cluster.vault else None,

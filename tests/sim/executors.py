@@ -50,6 +50,7 @@ def executors(
         on_hosts.AwaitHost.kind: hosts.await_host,
         on_kube.Apply.kind: cluster.apply,
         on_kube.Drain.kind: cluster.drain,
+        on_kube.DropPods.kind: cluster.drop_pods,
         on_kube.Delete.kind: cluster.delete,
         on_kube.Release.kind: cluster.release,
         on_kube.Uninstall.kind: cluster.uninstall,

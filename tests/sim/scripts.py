@@ -198,6 +198,7 @@ def _join(host: HostState, action: Run, simulation: Simulation) -> Script:
         yield "the kubelet has its configuration"
         host.units["kubelet.service"].active = True
         cluster.nodes[host.name] = simulation.state.now
+        cluster.orphans.discard(host.name)
         cluster.machines[host.name] = host.machine_id
         yield "kubeadm ended"
 

@@ -55,6 +55,7 @@ class ClusterState:
     up_at:   when its API answers.
     restarted: its host was, so that it was up before.
     nodes:   name -> when it joined. machines: name -> the machine's id that it joined with.
+    orphans: names of nodes that are gone, whose DaemonSet's pods are still counted.
     objects: API path -> object.
     since:   API path of a workload -> when it was last changed.
     """
@@ -66,6 +67,7 @@ class ClusterState:
     nodes: dict[str, float] = field(default_factory=dict)
     machines: dict[str, str] = field(default_factory=dict)
     cordoned: set[str] = field(default_factory=set)
+    orphans: set[str] = field(default_factory=set)
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     since: dict[str, float] = field(default_factory=dict)
     vault: VaultState | None = None

@@ -118,6 +118,7 @@ class Session:
             on_hosts.AwaitHost.kind: hosts.await_host,
             on_kube.Apply.kind: kube.apply,
             on_kube.Drain.kind: kube.drain,
+            on_kube.DropPods.kind: kube.drop_pods,
             on_kube.Delete.kind: kube.delete,
             on_kube.Release.kind: kube.release,
             on_kube.Uninstall.kind: kube.uninstall,

@@ -74,6 +74,29 @@ class Drain(Action):
 
 
 @dataclass(frozen=True)
+class DropPods(Action):
+    """Pods of a node that was forgotten go at once, rather than when the cluster's collector of
+    garbage comes to them a minute later: until then they count as endpoints that don't answer."""
+
+    kind: ClassVar[str] = "drop-pods"
+    cluster: Cluster
+    node: str
+
+    @property
+    def touches(self) -> str:
+        return f"{self.cluster.name}:pods-of/{self.node}"
+
+    def describe(self) -> str:
+        return f"delete what pods {self.node} left behind"
+
+    def command(self) -> str:
+        return (
+            f"kubectl delete pods -A --field-selector spec.nodeName={self.node} "
+            "--grace-period=0 --force"
+        )
+
+
+@dataclass(frozen=True)
 class Delete(Action):
     """An object that goes away, by its API path."""
 

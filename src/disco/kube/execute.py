@@ -24,6 +24,7 @@ from disco.kube.actions import (
     AwaitRollout,
     Delete,
     Drain,
+    DropPods,
     Release,
     Uninstall,
 )
@@ -89,11 +90,9 @@ class KubeExecutors:
 
     async def _movable(self, action: Drain) -> list[dict[str, Any]]:
         """Pods of the node that are to go: not a DaemonSet's, not the kubelet's own, not ended."""
-        on_it = f"spec.nodeName={action.node}"
-        found = await self._kube.get(action.cluster, "/api/v1/pods", fieldSelector=on_it)
         return [
             pod
-            for pod in found["items"]
+            for pod in await self._kube.pods_on(action.cluster, action.node)
             if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
             and "kubernetes.io/config.mirror" not in pod["metadata"].get("annotations", {})
             and all(o["kind"] != "DaemonSet" for o in pod["metadata"].get("ownerReferences", ()))
@@ -114,6 +113,24 @@ class KubeExecutors:
             if answer.status_code != 404:
                 answer.raise_for_status()
         return ""
+
+    async def drop_pods(self, action: DropPods, report: Report) -> None:
+        """Only of a node that is not there: its kubelet can't say any more that they have ended."""
+        if await self._kube.find(action.cluster, f"/api/v1/nodes/{action.node}"):
+            raise DiscoError(
+                f"the cluster knows {action.node} again: its pods are left alone",
+                where=action.cluster.name,
+                retry=Retry.NEVER,
+            )
+        for pod in await self._kube.pods_on(action.cluster, action.node):
+            meta = pod["metadata"]
+            path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"
+            with translated(action.cluster, f"delete pod {meta['name']}"):
+                answer = await self._kube.http(action.cluster).delete(
+                    path, params={"gracePeriodSeconds": "0"}
+                )
+                if answer.status_code != 404:
+                    answer.raise_for_status()
 
     async def delete(self, action: Delete, report: Report) -> None:
         with translated(action.cluster, f"delete {action.path}"):

@@ -119,6 +119,12 @@ class Kube:
             found: dict[str, Any] = answer.json()
             return found
 
+    async def pods_on(self, cluster: Cluster, node: str) -> list[dict[str, Any]]:
+        """The pods that are bound to a node, whether it is there or not."""
+        bound = f"spec.nodeName={node}"
+        found = await self.get(cluster, "/api/v1/pods", fieldSelector=bound)
+        return list(found["items"])
+
     async def releases(self, cluster: Cluster) -> dict[str, ReleaseSeen]:
         """Helm's releases, by `namespace/name`, read from their Secrets' labels."""
         with translated(cluster, "list Helm releases"):

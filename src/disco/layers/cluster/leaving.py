@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from disco.engine.action import Action
 from disco.engine.component import Step, World
 from disco.engine.errors import DiscoError
 from disco.hosts.facts import Facts
 from disco.hosts.host import Host
 from disco.hosts.reader import Hosts
-from disco.kube.actions import Delete, Drain, Uninstall
+from disco.kube.access import Cluster
+from disco.kube.actions import Delete, Drain, DropPods, Uninstall
 from disco.kube.reader import Kube
 from disco.kube.rollout import is_ready
 from disco.layers.cluster import kubeadm
@@ -29,13 +31,14 @@ FIXED = ("pod_subnet", "service_subnet")  # given to kubeadm init, once
 class LeftNode:
     """A server that is no longer declared.
 
-    volumes: claims (`namespace/name`) whose data is on its disk. facts: None when it does not
-    answer.
+    pods: how many the cluster still counts on it. volumes: claims (`namespace/name`) whose data is
+    on its disk. facts: None when it does not answer.
     """
 
     host: Host
     is_node: bool
     ready: bool
+    pods: int
     volumes: tuple[str, ...]
     facts: Facts | None
 
@@ -74,7 +77,8 @@ async def _nodes(now: Kubernetes, was: Kubernetes, world: World) -> tuple[LeftNo
     kube = world[Kube]
     nodes = {n["metadata"]["name"]: n for n in await _items(now, kube, "nodes")}
     volumes = await _items(now, kube, "persistentvolumes")
-    return tuple([await _left(world, host, nodes.get(host.name), volumes) for host in gone])
+    pods = {host.name: len(await kube.pods_on(now.cluster, host.name)) for host in gone}
+    return tuple([await _left(world, h, nodes.get(h.name), pods[h.name], volumes) for h in gone])
 
 
 def refused(now: Kubernetes, was: Kubernetes, left: Left) -> list[DiscoError]:
@@ -108,13 +112,16 @@ async def _items(now: Kubernetes, kube: Kube, kind: str) -> list[Json]:
     return found
 
 
-async def _left(world: World, host: Host, node: Json | None, volumes: list[Json]) -> LeftNode:
+async def _left(
+    world: World, host: Host, node: Json | None, pods: int, volumes: list[Json]
+) -> LeftNode:
     try:
         facts = await world[Hosts].facts(host)
     except DiscoError:  # it leaves because it is broken, maybe
         facts = None
     on_it = tuple(_claim(v) for v in volumes if host.name in _nodes_of(v))
-    return LeftNode(host, node is not None, bool(node and is_ready(node)), on_it, facts)
+    is_ready_now = node is not None and is_ready(node)
+    return LeftNode(host, node is not None, is_ready_now, pods, on_it, facts)
 
 
 def _claim(volume: Json) -> str:
@@ -142,14 +149,23 @@ def steps(now: Kubernetes, was: Kubernetes, left: Left) -> Iterator[Step]:
     earlier: tuple[str, ...] = ()
     for one in left.nodes:
         name = one.host.name
-        if one.is_node:
-            dead = "" if one.ready else "; it does not answer: be sure that it is off"
-            lost = tuple(f"the volume of {v} on {name}" for v in one.volumes)
-            forget = Delete(now.cluster, f"/api/v1/nodes/{name}", lost)
+        drained: tuple[str, ...] = ()
+        if actions := tuple(_out(now.cluster, one)):
+            dead = "" if one.ready or not one.is_node else "; it does not answer: be sure it is off"
             title = f"take {name} out of the cluster{dead}"
-            yield Step(f"{name}/drain", title, (Drain(now.cluster, name), forget), earlier, 10)
-            earlier = (f"{name}/drain",)
+            yield Step(f"{name}/drain", title, actions, earlier, 10)
+            earlier = drained = (f"{name}/drain",)
         if one.facts and one.facts.ours == now.place.id and not was.servers.disposable:
-            after = (f"{name}/drain",) if one.is_node else ()
             title = f"take Kubernetes off {name}"
-            yield Step(f"{name}/leave", title, tuple(kubeadm.leave(one.host)), after, 15)
+            yield Step(f"{name}/leave", title, tuple(kubeadm.leave(one.host)), drained, 15)
+
+
+def _out(cluster: Cluster, one: LeftNode) -> Iterator[Action]:
+    """A node's way out of the cluster, or what is left of it."""
+    name = one.host.name
+    if one.is_node:
+        lost = tuple(f"the volume of {v} on {name}" for v in one.volumes)
+        yield Drain(cluster, name)
+        yield Delete(cluster, f"/api/v1/nodes/{name}", lost)
+    if one.is_node or one.pods:
+        yield DropPods(cluster, name)
