@@ -23,7 +23,6 @@ from disco.engine.events import (
 from disco.engine.fleet import Fleet
 from disco.engine.gate import Gate
 from disco.engine.graph import Graph
-from disco.engine.lock import LockLost
 from disco.engine.plan import Look, Part, Plan, look_at, ordered
 from disco.engine.retry import tried
 
@@ -77,7 +76,7 @@ class Run:
         self._slots = asyncio.Semaphore(parallel)
         self._ended: dict[str, asyncio.Future[bool]] = {}
         self._outcome = Outcome(Ended.DONE)
-        self._lost = ""  # what the lock said when it was no longer ours
+        self._told = False  # why the gate is closed
 
     async def run(self) -> Outcome:
         """Independent branches go on when one fails; what stands on a failed part is skipped."""
@@ -118,7 +117,7 @@ class Run:
                 self._skip(part, step, f"{bad[0]} {why}")
             return False
         steps = part.steps
-        if part.assumed_after and not self._stop.requested:
+        if part.assumed_after and not self._why_not:
             steps = await self._plan_again(part)
         if not await self._steps(part, steps):
             return False
@@ -192,8 +191,8 @@ class Run:
 
     async def _step(self, part: Part, step: Step, fleet: Fleet) -> bool:
         name = f"{part.name}/{step.id}"
-        if self._lost or self._stop.requested:
-            self._skip(part, step, self._lost or "stopped")
+        if self._why_not:
+            self._skip(part, step, self._why_not)
             return False
         self._events.emit(StepStarted(name, step.title))
         begun = time.monotonic()
@@ -210,17 +209,25 @@ class Run:
             self._skip(part, step, "stopped")
             return False
         except Exception as error:
-            if isinstance(error, LockLost):
-                if self._lost:  # told once
-                    self._skip(part, step, self._lost)
-                    return False
-                self._lost = error.what
-            fleet.note(step)
+            is_closed = error is self._gate.closed  # no fault of the step's or its host's
+            if is_closed and self._told:
+                self._skip(part, step, self._why_not)
+                return False
+            self._told = self._told or is_closed
+            if not is_closed:
+                fleet.note(step)
             self._fail(name, all_of(error), time.monotonic() - begun)
             return False
         self._outcome.done += 1
         self._events.emit(StepDone(name, time.monotonic() - begun))
         return True
+
+    @property
+    def _why_not(self) -> str:
+        """Why nothing new begins in this run; nothing while it may."""
+        if self._gate.closed is not None:
+            return all_of(self._gate.closed)[0].what
+        return "stopped" if self._stop.requested else ""
 
     def _skip(self, part: Part, step: Step, why: str) -> None:
         self._outcome.skipped += 1

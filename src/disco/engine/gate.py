@@ -19,8 +19,9 @@ Executor = Callable[[Action, Report], Awaitable[None]]
 class Gate:
     """Carries out actions by their kind, with intent and outcome in the journal.
 
-    check: awaited before every action and every new attempt; raises when this run may not go on
-           (a lost lock), and what was to begin is not begun.
+    check:  awaited before every action and every new attempt; raises when this run may not go on
+            (a lost lock, or one that can't be asked for), and what was to begin is not begun.
+    closed: what it raised first. From then on nothing is begun, and it is not asked again.
     """
 
     def __init__(
@@ -35,13 +36,14 @@ class Gate:
         self._run = run
         self._check = check
         self._retries: Counter[str] = Counter()
+        self.closed: Exception | None = None
 
     async def carry_out(self, step: str, action: Action, report: Report) -> None:
         """Do it, again if that can help. Every action is atomic or safe to repeat."""
         executor = self._executors.get(action.kind)
         if executor is None:
             raise LookupError(f"nothing here carries out actions of kind {action.kind}")
-        await self._check()
+        await self._must_be_open()
         note = {"run": self._run, "step": step, "action": action.identity}
         await self._journal.record("intent", digest=action.digest[:16], **note)
         try:
@@ -51,13 +53,23 @@ class Gate:
             raise
         await self._journal.record("done", **note)
 
+    async def _must_be_open(self) -> None:
+        """Raises what closed the gate, the same to all who ask."""
+        if self.closed is None:
+            try:
+                await self._check()
+            except Exception as error:
+                self.closed = self.closed or error
+        if self.closed is not None:
+            raise self.closed
+
     async def _attempts(self, executor: Executor, action: Action, report: Report) -> None:
         attempts = 0
 
         async def once() -> None:
             nonlocal attempts
             if attempts:
-                await self._check()
+                await self._must_be_open()
             attempts += 1
             await executor(action, report)
 

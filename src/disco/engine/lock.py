@@ -44,8 +44,8 @@ class Held(Protocol):
         """Return when the lock is still ours, and raise in every other case.
 
         Asked before every action and every new attempt. It may ask a store far away: it is awaited,
-        and tries again by itself as often as makes sense. One answer may serve all who had asked
-        before it was fetched.
+        and tries again by itself as often as makes sense, since its first error ends the run. One
+        answer may serve all who had asked before it was fetched.
 
         Raises LockLost when the lock was taken over or broken, from then on for good; another
         DiscoError when that can't be known just now. Both say `Retry.NEVER`: the action is not
