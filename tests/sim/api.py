@@ -103,9 +103,12 @@ class Client:
                 return self._delete(state, path)
         raise self._simulation.refuse(f"nobody taught the simulated API {method} {path}")
 
+    @property
+    def _address(self) -> str:
+        return self._cluster.server.removeprefix("https://").rpartition(":")[0]
+
     def _reach(self) -> ClusterState:
-        address = self._cluster.server.removeprefix("https://").rpartition(":")[0]
-        host = self._simulation.state.by_address(address)
+        host = self._simulation.state.by_address(self._address)
         if host is None or not clusters.is_up(host, self._simulation.state.now):
             raise httpx2.ConnectError("connection refused")
         if host.cluster is None:
@@ -115,6 +118,9 @@ class Client:
         return host.cluster
 
     def _get(self, state: ClusterState, path: str, params: dict[str, str]) -> Answer:
+        if path == "/version":
+            plane = self._simulation.state.by_address(self._address)
+            return Answer(200, {"gitVersion": plane.kubelet if plane else ""})
         if path == "/api/v1/pods":
             return Answer(200, {"items": _pods(state, params)})
         if path == "/api/v1/persistentvolumes":
@@ -138,7 +144,9 @@ class Client:
     def _node(self, state: ClusterState, name: str) -> dict[str, Any]:
         ready = clusters.node_ready(self._simulation.state, state, name)
         conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
-        info = {"kubeletVersion": "simulated", "machineID": state.machines.get(name, "")}
+        host = self._simulation.state.hosts.get(name)
+        runs = host.kubelet if host else ""
+        info = {"kubeletVersion": runs, "machineID": state.machines.get(name, "")}
         return {
             "metadata": {"name": name},
             "status": {"conditions": conditions, "nodeInfo": info},

@@ -52,10 +52,13 @@ class SimulatedHosts(Hosts):
             disk_free_bytes=50 << 30,
             boot_id=f"boot of {there.name}",
             machine_id=there.machine_id,
-            ports=frozenset({6443, 2379, 2380} if is_up(there, self._simulation.state.now) else ()),
+            ports=frozenset({6443, 2379, 2380} if self._serves(there) else ()),
             left=tuple(f for f in LEFT if f in there.files),
             ours=node.content.strip(),
         )
+
+    def _serves(self, there: HostState) -> bool:
+        return "kube-apiserver" in there.sandboxes or is_up(there, self._simulation.state.now)
 
     async def answers(self, host: Host) -> bool:
         try:
@@ -72,11 +75,13 @@ class SimulatedHosts(Hosts):
         raise self._simulation.refuse(f"nobody taught the simulation to read by {argv[0]}")
 
     def _reach(self, host: Host) -> HostState:
-        there = self._simulation.state.hosts.get(host.name)
-        if there is None or not there.running or there.address != host.address:
+        there = self._simulation.state.reached(host.name, host.address)
+        if there is None or not there.running:
             raise unreachable(host)
         if there.local:
             self._recognise(host, there)
+        elif there.key and there.key != host.host_key:
+            raise DiscoError("the server's host key is not the pinned one", where=host.name)
         return there
 
     def _recognise(self, host: Host, there: HostState) -> None:

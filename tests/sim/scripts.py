@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from disco.hosts.actions import Run
+from disco.layers.cluster import kubeadm
 from disco.layers.cluster.node import CONTAINERD, SYSCTLS_FILE
 from sim import cluster as clusters
 from sim.simulation import Simulation
@@ -22,6 +23,7 @@ KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 FILES = "/etc/disco/kubeadm"
 PKI = "/etc/kubernetes/pki"
+BOOTSTRAP_CONF = "/etc/kubernetes/bootstrap-kubelet.conf"
 PAIRS = ("ca.crt", "ca.key", "etcd/ca.crt", "etcd/ca.key", "front-proxy-ca.crt")
 API_LINE = "127.0.0.1 kubernetes.disco.internal"
 COREDNS = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
@@ -110,7 +112,7 @@ def _guarded(
     begun, done = MARK.format(verb, "begun"), MARK.format(verb, "done")
     if done in host.files:
         return
-    if MANIFEST in host.files or KUBELET_CONF in host.files:
+    if MANIFEST in host.files or KUBELET_CONF in host.files or begun in host.files:
         if begun not in host.files:
             raise simulation.refuse(f"a Kubernetes that DISCO did not make is on {host.name}")
         if whole():
@@ -129,11 +131,13 @@ def _guarded(
 
 
 def _reset(host: HostState) -> None:
-    """kubeadm reset: its folder, etcd's data, and the kubelet."""
+    """kubeadm reset: its folder, etcd's data, and the kubelet; pods only where containerd runs."""
+    if host.is_active(CONTAINERD):
+        host.sandboxes.clear()
     for path in [p for p in host.files if p.startswith("/etc/kubernetes/")]:
         del host.files[path]
     host.cluster = None
-    host.units["kubelet.service"].active = False
+    host.units.setdefault("kubelet.service", UnitState()).active = False
 
 
 def _init(host: HostState, action: Run, simulation: Simulation) -> Script:
@@ -142,6 +146,8 @@ def _init(host: HostState, action: Run, simulation: Simulation) -> Script:
     _need(host, simulation, f"{FILES}/init.yaml", *pki)
 
     def script() -> Script:
+        if host.sandboxes:
+            raise simulation.refuse(f"kubeadm init on {host.name}: Port 6443 is in use")
         for name in PAIRS:
             host.files[f"{PKI}/{name}"] = host.files[f"{FILES}/pki/{name}"]
         host.files[MANIFEST] = File("manifest")
@@ -153,6 +159,7 @@ def _init(host: HostState, action: Run, simulation: Simulation) -> Script:
         host.files[ADMIN_CONF] = File("admin", 0o600)
         host.files[KUBELET_CONF] = File("kubelet", 0o600)
         host.units["kubelet.service"].active = True
+        host.sandboxes |= {"etcd", "kube-apiserver"}
         yield "etcd has data"
         host.cluster.nodes[host.name] = simulation.state.now
         host.cluster.machines[host.name] = host.machine_id
@@ -194,12 +201,23 @@ def _join(host: HostState, action: Run, simulation: Simulation) -> Script:
             raise simulation.refuse(f"{host.name} joins, and the door is closed")
         if host.name in cluster.nodes:
             raise simulation.refuse(f"a Node with name {host.name} already exists in the cluster")
+        for path in (f"{PKI}/ca.crt", BOOTSTRAP_CONF):
+            if path in host.files:
+                raise simulation.refuse(f"kubeadm join on {host.name}: {path} already exists")
+        if host.is_active("kubelet.service"):
+            raise simulation.refuse(f"kubeadm join on {host.name}: Port 10250 is in use")
+        host.files[BOOTSTRAP_CONF] = File("token", 0o600)
+        host.files[f"{PKI}/ca.crt"] = File(cluster.ca)
+        yield "the kubelet may ask for a certificate"
+        host.units["kubelet.service"].active = True
+        yield "the kubelet runs"
         host.files[KUBELET_CONF] = File("kubelet", 0o600)
         yield "the kubelet has its configuration"
-        host.units["kubelet.service"].active = True
         cluster.nodes[host.name] = simulation.state.now
         cluster.orphans.discard(host.name)
         cluster.machines[host.name] = host.machine_id
+        host.sandboxes.add("kube-proxy")
+        del host.files[BOOTSTRAP_CONF]
         yield "kubeadm ended"
 
     def whole() -> bool:
@@ -218,11 +236,18 @@ def _door(host: HostState, action: Run, simulation: Simulation) -> Script:
 
 
 def _leave(host: HostState, action: Run, simulation: Simulation) -> Script:
-    """In the order of the script: reset, units, then what it removes, line by line."""
+    """In the order of the script: reset, units, pods, then what it removes, line by line."""
+    starts = f"systemctl start {CONTAINERD}" in action.argv[-1]
+    if starts and CONTAINERD in host.units and f"{UNITS}/{CONTAINERD}" in host.files:
+        host.units[CONTAINERD].active = True
+        yield "containerd runs"
     if "kubelet.service" in host.units:
         _reset(host)
     yield "reset"
     host.units.clear()
+    if kubeadm.END_PODS in action.argv[-1]:
+        host.sandboxes.clear()
+        yield "pods are ended"
     lines = host.files["/etc/hosts"].content.splitlines()
     kept = "".join(f"{line}\n" for line in lines if line != API_LINE)
     host.files["/etc/hosts"] = File(kept)

@@ -105,11 +105,11 @@ class Simulation:
 
     def host(self, host: Host) -> HostState:
         """A host that something is done on now."""
-        there = self.state.hosts.get(host.name)
+        there = self.state.reached(host.name, host.address)
         if there is None or not there.running:
             raise self.refuse(f"{host.name} is not booted")
-        if there.address != host.address:
-            raise self.refuse(f"{host.name} is at {there.address}, not at {host.address}")
+        if there.key and there.key != host.host_key:
+            raise self.refuse(f"{there.name} is taken for {host.name}")
         return there
 
     def count(self, what: str) -> int:

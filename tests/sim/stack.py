@@ -125,6 +125,7 @@ class SimulatedStack:
             if host.name in self.state.hosts:
                 continue
             there = HostState(host.name, host.address, local=False, made=True, running=True)
+            there.key = host.host_key
             there.files = {"/etc/hosts": File("127.0.0.1 localhost\n")}
             self.state.hosts[host.name] = there
 

@@ -75,7 +75,12 @@ class ClusterState:
 
 @dataclass
 class HostState:
-    """A machine. local: made by systemd-nspawn here; halves: what a cut-off make or boot left."""
+    """A machine. local: made by systemd-nspawn here; halves: what a cut-off make or boot left.
+
+    key:       the public key that its sshd shows; empty for one that nobody pinned.
+    sandboxes: pods that run, each held by a shim; they outlive their containerd.
+    kubelet:   the version that its kubelet runs.
+    """
 
     name: str
     address: str
@@ -90,6 +95,9 @@ class HostState:
     images: dict[str, str] = field(default_factory=dict)
     sysctls: dict[str, str] = field(default_factory=dict)
     cluster: ClusterState | None = None
+    sandboxes: set[str] = field(default_factory=set)
+    key: str = ""
+    kubelet: str = "v1.36.3"
     reinstalled: int = 0
 
     @property
@@ -121,6 +129,11 @@ class State:
     held: set[str] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
     log: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def reached(self, name: str, address: str) -> HostState | None:
+        """The machine that answers there; nearly always the one of that name."""
+        there = self.hosts.get(name)
+        return there if there and there.address == address else self.by_address(address)
 
     def by_address(self, address: str) -> HostState | None:
         found = (h for h in self.hosts.values() if h.address == address)

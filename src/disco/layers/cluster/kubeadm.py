@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 from disco.engine.secret import SecretRef, Text
@@ -208,7 +209,8 @@ def _guarded(host: Host, name: str, verb: str, command: str, whole: str = "false
 [ -e {mark}.done ] && exit 0
 log=/var/log/disco-kubeadm-{verb}.log
 mkdir -p /var/lib/disco
-if [ -e /etc/kubernetes/manifests/kube-apiserver.yaml ] || [ -e /etc/kubernetes/kubelet.conf ]
+if [ -e {mark}.begun ] || [ -e /etc/kubernetes/manifests/kube-apiserver.yaml ] ||
+  [ -e /etc/kubernetes/kubelet.conf ]
 then
   [ -e {mark}.begun ] || {{ echo "a Kubernetes that DISCO did not make is here" >&2; exit 1; }}
   if {whole}; then touch {mark}.done; exit 0; fi
@@ -256,13 +258,37 @@ ipset list -n | grep -E '^(inet6:)?(KUBE|kube-router)-' | xargs -r -n 1 ipset de
 """.strip()
 
 
+# Pods outlive their containerd, and kubeadm ends them only where it runs. A pod's processes are
+# children of a shim; those of hosts inside of this one are not ours.
+SHIMS = "/opt/disco/containerd-shim-runc-v2/"
+STATE = PurePosixPath(CONTAINERD_SOCKET).parent
+TASKS = STATE / "io.containerd.runtime.v2.task"
+END_PODS = f"""
+spaces=$(grep -rhoE '"/(var/)?run/netns/cni-[0-9a-f-]+"' {TASKS}/*/*/config.json | tr -d '"')
+for d in /proc/[0-9]*; do
+  case "$(readlink "$d/exe")" in {SHIMS}*) ;; *) continue ;; esac
+  [ "$(readlink "$d/ns/pid")" = "$(readlink /proc/self/ns/pid)" ] || continue
+  for s in $(grep -ls "^PPid:[[:space:]]*${{d#/proc/}}$" /proc/[0-9]*/status); do
+    s=${{s#/proc/}}; kill -9 "${{s%/status}}"
+  done
+  kill -9 "${{d#/proc/}}"
+done 2> /dev/null
+awk '$2 ~ "^({STATE}|/var/lib/kubelet/pods)/" {{ print $2 }}' /proc/mounts |
+  sort -r | xargs -r -n 1 umount -l
+for s in $spaces; do ip netns del "${{s##*/}}"; done
+true
+""".strip()
+
+
 def leave(host: Host) -> Iterator[HostAction]:
     """The way out of a host that stays: everything that was put there goes, in reverse order.
 
     The mark that says whose host it is goes last, so that a way out that was cut off is gone again.
     """
-    script = f"""kubeadm reset -f --cri-socket {CRI} > /var/log/disco-kubeadm-reset.log 2>&1 || true
+    script = f"""timeout 30 systemctl start {CONTAINERD} || true
+kubeadm reset -f --cri-socket {CRI} > /var/log/disco-kubeadm-reset.log 2>&1 || true
 for u in kubelet disco-apiproxy {CONTAINERD}; do systemctl disable --now $u || true; done
+{END_PODS}
 ip link del cni0 || true; ip link del flannel.1 || true
 sed -i '/ {API_NAME}$/d' /etc/hosts
 {FORGET_FIREWALL}
