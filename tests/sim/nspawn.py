@@ -92,7 +92,8 @@ class NspawnExecutors:
             "/etc/ssh/ssh_host_ed25519_key.pub": File(public),
             "/root/.ssh/authorized_keys": File(authorized, 0o600),
         }
-        there.made = True
+        there.made, there.reinstalled = True, state.made[machine.name]
+        state.made[machine.name] += 1
         self._simulation.tick("after the host was made")
 
     async def boot(self, action: BootHost, report: Report) -> None:

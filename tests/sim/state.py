@@ -121,6 +121,7 @@ class HostState:
 @dataclass
 class State:
     """now: seconds since the simulation began. counts: what was done, and how often.
+    made: how often each local host was; it is another machine each time.
     log: (run, step, action) as they were carried out."""
 
     now: float = 0.0
@@ -128,6 +129,7 @@ class State:
     networks: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)
     counts: Counter[str] = field(default_factory=Counter)
+    made: Counter[str] = field(default_factory=Counter)
     log: list[tuple[str, str, str]] = field(default_factory=list)
 
     def reached(self, name: str, address: str) -> HostState | None:
