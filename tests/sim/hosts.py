@@ -33,7 +33,7 @@ from sim.cluster import is_up
 from sim.simulation import Simulation
 from sim.state import File, HostState, UnitState
 
-LEFT = ("/etc/kubernetes/kubelet.conf", "/etc/kubernetes/admin.conf")
+LEFT = ("/etc/kubernetes/kubelet.conf", "/etc/kubernetes/admin.conf", scripts.ETCD)
 
 
 class SimulatedHosts(Hosts):

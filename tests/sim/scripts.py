@@ -23,6 +23,11 @@ KUBELET_CONF = "/etc/kubernetes/kubelet.conf"
 ADMIN_CONF = "/etc/kubernetes/admin.conf"
 FILES = "/etc/disco/kubeadm"
 PKI = "/etc/kubernetes/pki"
+ETCD = "/var/lib/etcd/member"
+# What a kubelet keeps: its certificates, and by its pods' network the addresses that are taken.
+KUBELET_STATE = ("/var/lib/kubelet/config.yaml", "/var/lib/kubelet/pki/kubelet-client-current.pem")
+CNI_STATE = "/var/lib/cni/networks/cbr0/last_reserved_ip.0"
+RESET = ("/etc/kubernetes/", "/var/lib/kubelet/", "/var/lib/etcd/")
 BOOTSTRAP_CONF = "/etc/kubernetes/bootstrap-kubelet.conf"
 PAIRS = ("ca.crt", "ca.key", "etcd/ca.crt", "etcd/ca.key", "front-proxy-ca.crt")
 API_LINE = "127.0.0.1 kubernetes.disco.internal"
@@ -131,10 +136,11 @@ def _guarded(
 
 
 def _reset(host: HostState) -> None:
-    """kubeadm reset: its folder, etcd's data, and the kubelet; pods only where containerd runs."""
+    """kubeadm reset: its folder, etcd's data, and the kubelet's; pods only where containerd runs,
+    and nothing of their network."""
     if host.is_active(CONTAINERD):
         host.sandboxes.clear()
-    for path in [p for p in host.files if p.startswith("/etc/kubernetes/")]:
+    for path in [p for p in host.files if p.startswith(RESET)]:
         del host.files[path]
     host.cluster = None
     host.units.setdefault("kubelet.service", UnitState()).active = False
@@ -160,6 +166,8 @@ def _init(host: HostState, action: Run, simulation: Simulation) -> Script:
         host.files[KUBELET_CONF] = File("kubelet", 0o600)
         host.units["kubelet.service"].active = True
         host.sandboxes |= {"etcd", "kube-apiserver"}
+        host.files[ETCD] = File("")
+        _kubelet_state(host)
         yield "etcd has data"
         host.cluster.nodes[host.name] = simulation.state.now
         host.cluster.machines[host.name] = host.machine_id
@@ -167,6 +175,11 @@ def _init(host: HostState, action: Run, simulation: Simulation) -> Script:
         yield "kubeadm ended"
 
     return _guarded(host, "init", simulation, script)
+
+
+def _kubelet_state(host: HostState) -> None:
+    for path in (*KUBELET_STATE, CNI_STATE):
+        host.files[path] = File("")
 
 
 def _system_objects(cluster: ClusterState, now: float) -> None:
@@ -217,6 +230,7 @@ def _join(host: HostState, action: Run, simulation: Simulation) -> Script:
         cluster.orphans.discard(host.name)
         cluster.machines[host.name] = host.machine_id
         host.sandboxes.add("kube-proxy")
+        _kubelet_state(host)
         del host.files[BOOTSTRAP_CONF]
         yield "kubeadm ended"
 
