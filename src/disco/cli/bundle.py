@@ -13,6 +13,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,13 +159,20 @@ async def _logs(session: Session, found: Diagnosis) -> Files:
 
 
 async def _sources(session: Session, name: str) -> list[Source]:
-    """None where the cluster or the host can't be asked, which is told elsewhere."""
+    """Where the cluster can't be asked for its pods, what its hosts say of it. None where a host
+    can't be asked either, which is told elsewhere."""
     try:
         async with asyncio.timeout(SOURCE_S):
             wanted = await target(session, name)
-            return await sources_of(session, wanted, follow=False, tail=LINES)
     except (DiscoError, Several, TimeoutError):
         return []
+    for one in (wanted, replace(wanted, pods=())):
+        try:
+            async with asyncio.timeout(SOURCE_S):
+                return await sources_of(session, one, follow=False, tail=LINES)
+        except (DiscoError, Several, TimeoutError):
+            continue
+    return []
 
 
 async def _last_lines(source: Source) -> str:
