@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sim.compare import differences, view
-from sim.interruption import Point, Uninterrupted, tell
+from sim.interruption import Point, Uninterrupted, from_nothing, tell
 
 SHARES = 3
 Record = Callable[[str, Any], None]
@@ -33,14 +33,14 @@ def resume_all(whole: Uninterrupted, numbers: list[int], record: Record) -> None
 def test_a_stack_is_finished_after_dying_around_any_action(
     folder: Path, record_property: Record, name: str, share: int
 ) -> None:
-    whole = Uninterrupted(name, folder)
+    whole = from_nothing(name, folder)
     resume_all(whole, whole.around_actions()[share::SHARES], record_property)
 
 
 def test_a_stack_is_finished_after_dying_inside_any_action(
     folder: Path, record_property: Record
 ) -> None:
-    whole = Uninterrupted("devnet", folder)
+    whole = from_nothing("devnet", folder)
     resume_all(whole, whole.inside_actions(), record_property)
 
 
@@ -48,7 +48,7 @@ def test_a_node_is_joined_after_dying_inside_its_join(
     folder: Path, record_property: Record
 ) -> None:
     """kubeadm refuses a node that the cluster has already: what is joined is taken as it is."""
-    whole = Uninterrupted("three", folder)
+    whole = from_nothing("three", folder)
     resume_all(
         whole, [i for i in whole.inside_actions() if "join:" in whole.labels[i]], record_property
     )
@@ -58,11 +58,11 @@ def test_a_killed_process_leaves_exactly_what_the_point_says(
     folder: Path, record_property: Record
 ) -> None:
     """The tests above begin at kept points; this one dies there, and compares."""
-    whole = Uninterrupted("devnet", folder)
+    whole = from_nothing("devnet", folder)
     numbers = range(0, len(whole.labels), 37)
     wrong: dict[str, list[str]] = {}
     for point, number in zip(whole.points(numbers), numbers, strict=True):
-        whole.stack.simulation.restore(whole.nothing)
+        whole.stack.simulation.restore(whole.before)
         ran = whole.stack.apply(kill_at=number + 1)
         left = view(whole.stack)
         assert ran.killed == point.label

@@ -11,7 +11,7 @@ import pytest
 from disco.engine.errors import DiscoError
 from sim.compare import differences, view
 from sim.faults import BOOTING_S, LASTING, PASSING, Fault, rebooted
-from sim.interruption import Uninterrupted, tell
+from sim.interruption import Uninterrupted, from_nothing, tell
 from sim.stack import Ran
 
 Record = Callable[[str, Any], None]
@@ -23,7 +23,7 @@ def with_fault(whole: Uninterrupted, fault: Fault, number: int) -> Ran | None:
     """The whole run again, in which this goes wrong at this point; None when it could not begin or
     end, since the journal could not be written."""
     simulation = whole.stack.simulation
-    simulation.restore(whole.nothing)
+    simulation.restore(whole.before)
     simulation.fault, simulation.fault_at = fault, number + 1
     try:
         return whole.stack.apply()
@@ -45,7 +45,7 @@ def wrong(whole: Uninterrupted, ran: Ran | None) -> list[str]:
 def test_what_passes_is_outlived_by_the_run(
     folder: Path, record_property: Record, fault: str, share: int
 ) -> None:
-    whole = Uninterrupted("devnet", folder)
+    whole = from_nothing("devnet", folder)
     numbers = [i for i, name in enumerate(whole.labels) if not name.startswith(AT_THE_JOURNAL)]
     found = {}
     for number in numbers[share::SHARES]:
@@ -59,7 +59,7 @@ def test_what_passes_is_outlived_by_the_run(
 def test_what_lasts_fails_a_step_and_the_next_run_is_as_if_it_had_not_been(
     folder: Path, record_property: Record, fault: str, share: int
 ) -> None:
-    whole = Uninterrupted("devnet", folder)
+    whole = from_nothing("devnet", folder)
     found = {}
     for number in range(share, len(whole.labels), SHARES):
         first = with_fault(whole, LASTING[fault], number)
@@ -72,7 +72,7 @@ def test_what_lasts_fails_a_step_and_the_next_run_is_as_if_it_had_not_been(
 def test_hosts_that_reboot_in_the_middle_are_where_they_would_have_been_after_the_next_run(
     folder: Path, record_property: Record, share: int
 ) -> None:
-    whole = Uninterrupted("devnet", folder)
+    whole = from_nothing("devnet", folder)
     numbers = [i for i, name in enumerate(whole.labels) if not name.startswith(AT_THE_JOURNAL)]
     found = {}
     for number in numbers[share::SHARES]:

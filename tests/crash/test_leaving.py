@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from disco.engine import plan as planning
-from sim.compare import differences, view
-from sim.interruption import tell
+from sim.interruption import of_change, tell
 from sim.stack import SimulatedStack
 from sim.stacks import STACKS
 from sim.state import File
@@ -50,25 +49,18 @@ def up(text: str, folder: Path) -> SimulatedStack:
 def test_it_is_gone_after_dying_at_any_point(
     folder: Path, record_property: Record, leaves: str
 ) -> None:
-    before, after = CHANGES[leaves]
-    stack = up(before, folder)
-    whole = stack.simulation.capture()
-    stack.declare(after)
-    gone = stack.apply()
-    assert gone.done, gone.outcome
-    assert stack.plan().empty
-    end, wrong = view(stack), {}
-    for number in range(1, len(gone.points) + 1):
-        stack.simulation.restore(whole)
+    whole = of_change(*CHANGES[leaves], folder)
+    stack, wrong = whole.stack, {}
+    assert whole.still_planned() == []
+    for number, label in enumerate(whole.labels, 1):
+        stack.simulation.restore(whole.before)
         stack.simulation.orphans_go_on = number % 2 == 0
-        stack.apply(kill_at=number)
+        first = stack.apply(kill_at=number)
         last = stack.apply()
-        found = [] if last.done else [str(last.outcome)]
-        found += differences(end, view(stack))
-        found += [f"still planned: {name}" for name, _ in stack.plan().steps]
-        if found:
-            wrong[f"{number} {gone.points[number - 1]}"] = found
-    tell(wrong, record_property, len(gone.points))
+        finished = tuple(first.finished)
+        if found := [*whole.wrong_after(finished, last), *whole.still_planned()]:
+            wrong[f"{number} {label}"] = found
+    tell(wrong, record_property, len(whole.labels))
 
 
 def test_a_server_that_left_is_as_it_was_found(folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sim.interruption import Point, Uninterrupted, tell
+from sim.interruption import Point, Uninterrupted, from_nothing, tell
 
 KILLS, SHARES = 1000, 6
 EVERY = 20  # a point of the first run to begin at
@@ -48,7 +48,7 @@ def test_a_stack_is_finished_after_dying_again_and_again(
     folder: Path, record_property: Record, share: int
 ) -> None:
     """Each share has a stack of its own; all three come round."""
-    whole = Uninterrupted(NAMES[share % len(NAMES)], folder)
+    whole = from_nothing(NAMES[share % len(NAMES)], folder)
     points = whole.points(range(0, len(whole.labels), EVERY))
     found = {f"seed {seed}": die_and_resume(whole, points, seed) for seed in seeds(share)}
     tell({label: wrong for label, wrong in found.items() if wrong}, record_property, len(found))

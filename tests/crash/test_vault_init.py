@@ -11,7 +11,7 @@ import pytest
 from disco.layers.platform.openbao import BEGUN, KEYS
 from disco.store.store import Store
 from sim.compare import view
-from sim.interruption import Uninterrupted, tell
+from sim.interruption import Uninterrupted, from_nothing, tell
 from sim.stack import SimulatedStack
 from sim.state import ClusterState, VaultState
 
@@ -21,7 +21,7 @@ Record = Callable[[str, Any], None]
 
 @pytest.fixture
 def whole(folder: Path) -> Uninterrupted:
-    return Uninterrupted("iron", folder)
+    return from_nothing("iron", folder)
 
 
 def killed_before_keeping(whole: Uninterrupted) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import pytest
 from disco.engine import plan as planning
 from disco.engine.component import Layer
 from sim.compare import differences, view
-from sim.interruption import Uninterrupted, tell
+from sim.interruption import from_nothing, tell
 
 Record = Callable[[str, Any], None]
 
@@ -25,7 +25,7 @@ def test_a_stack_is_gone_after_dying_at_any_point_of_the_way_out(
     folder: Path, record_property: Record, name: str, lowest: Layer
 ) -> None:
     """Also when the cluster stays, and only what stands on it goes."""
-    whole = Uninterrupted(name, folder)
+    whole = from_nothing(name, folder)
     simulation = whole.stack.simulation
     again = partial(planning.make_removal, lowest_layer=lowest)
     points = whole.stack.down(lowest_layer=lowest).points

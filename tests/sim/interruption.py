@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import pickle
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from sim.compare import differences, view
 from sim.simulation import Snapshot
 from sim.stack import Ran, SimulatedStack
 from sim.stacks import STACKS
+from sim.state import State
 
 # Joins need it open; while one of them is left to do it is opened again.
 REOPENED = "kubernetes/door"
@@ -28,20 +30,21 @@ class Point:
 
 
 class Uninterrupted:
-    """A stack that came up in one go.
+    """A run that went to its end in one go: of a stack that was declared, up or not.
 
-    nothing: the world before. world: the one at the end; end: what counts of it.
-    labels:  of the points that the run passed, in order.
+    before: the world when it began. world: the one at its end; end: what counts of it.
+    labels: of the points that the run passed, in order.
     """
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self.stack = SimulatedStack(STACKS[name], folder)
-        self.nothing = self.stack.simulation.capture()
-        self.ran = self.stack.apply()
+    def __init__(self, stack: SimulatedStack) -> None:
+        self.stack = stack
+        self.before = stack.simulation.capture()
+        self.ran = stack.apply()
         assert self.ran.done, self.ran.outcome
         self.labels = self.ran.points
-        self.world = self.stack.simulation.capture()
-        self.end = view(self.stack)
+        self.world = stack.simulation.capture()
+        self.end = view(stack)
+        self._made = Counter(stack.state.counts)
 
     def points(self, numbers: Iterable[int]) -> list[Point]:
         """The same run again; the world is kept at these of its points."""
@@ -52,12 +55,26 @@ class Uninterrupted:
             if len(simulation.labels) - 1 in wanted:
                 kept.append(Point(label, simulation.capture(), tuple(simulation.finished)))
 
-        simulation.restore(self.nothing)
+        simulation.restore(self.before)
         simulation.watch = keep
         again = self.stack.apply()
         simulation.watch = None
         assert again.points == self.labels, "the same run takes another way"
         return kept
+
+    def worlds(self) -> list[Point]:
+        """All of its points; of those between which only time and the journal went on, the last."""
+        points = self.points(range(len(self.labels)))
+        contents = [self._content(p.world) for p in points]
+        after = [*contents[1:], None]
+        return [p for p, here, next in zip(points, contents, after, strict=True) if here != next]
+
+    def _content(self, world: Snapshot) -> tuple[State, dict[str, Any]]:
+        """What the next run can see of it."""
+        state: State = pickle.loads(world.state)
+        state.now, state.log = 0.0, []
+        unseen = {p.name for p in (self.stack.place.journal, self.stack.place.lock)}
+        return state, {n: c for n, c in world.files.items() if n not in unseen}
 
     def point(self, label: str) -> Point:
         return self.points([self.labels.index(label)])[0]
@@ -100,10 +117,32 @@ class Uninterrupted:
         return [f"done again: {a}" for a in again if self.steps_of[a] and self.steps_of[a] <= ended]
 
     def _doubled(self) -> list[str]:
-        """Everything is made once; a vault that lost its keys in an interrupted init is not."""
+        """Nothing is made more often; a vault that lost its keys in an interrupted init is."""
         allowed = ("vault init", "secret vault/init")
         counts = self.stack.state.counts
-        return [f"{n} times: {what}" for what, n in counts.items() if n > 1 and what not in allowed]
+        return [
+            f"{n} times: {what}"
+            for what, n in counts.items()
+            if n > self._made[what] and what not in allowed
+        ]
+
+    def still_planned(self) -> list[str]:
+        """What the next run would do."""
+        return [f"still planned: {name}" for name, _ in self.stack.plan().steps]
+
+
+def from_nothing(name: str, folder: Path) -> Uninterrupted:
+    """How a stack came up."""
+    return Uninterrupted(SimulatedStack(STACKS[name], folder))
+
+
+def of_change(before: str, after: str, folder: Path) -> Uninterrupted:
+    """How a stack that was up became what its file says now."""
+    stack = SimulatedStack(before, folder)
+    up = stack.apply()
+    assert up.done, up.outcome
+    stack.declare(after)
+    return Uninterrupted(stack)
 
 
 def tell(wrong: dict[str, list[str]], record: Callable[[str, Any], None], tried: int) -> None:

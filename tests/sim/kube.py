@@ -15,6 +15,7 @@ from disco.engine.secret import Lookup
 from disco.kube.access import Cluster
 from disco.kube.actions import Release, Uninstall
 from disco.kube.execute import KubeExecutors
+from disco.kube.paths import path_of
 from disco.kube.reader import Kube
 from sim import cluster as clusters
 from sim.api import Client
@@ -94,6 +95,12 @@ def _packed(things: Iterable[dict[str, Any]]) -> str:
     return base64.b64encode(base64.b64encode(packed)).decode()
 
 
+def _unpacked(release: str) -> list[dict[str, Any]]:
+    packed = base64.b64decode(base64.b64decode(release))
+    manifest = json.loads(gzip.decompress(packed))["manifest"]
+    return [json.loads(text) for text in manifest.split("---\n") if text]
+
+
 class Helm:
     """One release in one namespace; its revisions are Secrets, as helm keeps them."""
 
@@ -124,10 +131,22 @@ class Helm:
             if path == clusters.OPENBAO:
                 clusters.make_vault_pods(self._cluster, values["replicas"])
             yield f"{path} is there"
+        for path in self._no_longer_in(revisions, things):
+            clusters.remove(self._cluster, path, self._simulation.state.now)
+            yield f"{path} is gone"
         for old in revisions:
             self._set(old, "superseded")
         self._set(revision, "deployed")
         yield "the release is deployed"
+
+    def _no_longer_in(self, revisions: list[int], things: Iterable[str]) -> list[str]:
+        """What the newest revision that was deployed has beyond these."""
+        deployed = [r for r in revisions if self._status(r) == "deployed"]
+        if not deployed:
+            return []
+        noted = self._cluster.objects[self._path(deployed[-1])]["data"]["release"]
+        before = {path_of(t) for t in _unpacked(noted)}
+        return sorted(before - set(things))
 
     def uninstall(self) -> Iterator[str]:
         """Objects go, then the notes of the release; volumes and the namespace stay."""

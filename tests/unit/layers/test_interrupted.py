@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.interruption import Uninterrupted
+from sim.interruption import Uninterrupted, from_nothing
 
 MEMORY = Path("/dev/shm")
 
@@ -20,7 +20,7 @@ def whole() -> Iterator[Uninterrupted]:
     folder = tempfile.mkdtemp(
         prefix="disco-cut-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None
     )
-    yield Uninterrupted("devnet", Path(folder))
+    yield from_nothing("devnet", Path(folder))
     shutil.rmtree(folder)
 
 
@@ -39,7 +39,7 @@ def test_a_run_that_died_somewhere_is_finished_by_the_next_one(whole: Uninterrup
 def test_a_run_that_dies_and_a_second_one_that_dies_are_finished_by_the_third(
     whole: Uninterrupted, tick: int
 ) -> None:
-    whole.stack.simulation.restore(whole.nothing)
+    whole.stack.simulation.restore(whole.before)
     first = whole.stack.apply(kill_at=tick)
     second = whole.stack.apply(kill_at=tick // 3, seed=tick)
     assert first.killed and second.killed
@@ -49,7 +49,7 @@ def test_a_run_that_dies_and_a_second_one_that_dies_are_finished_by_the_third(
 
 
 def test_what_a_killed_run_had_begun_is_named_by_the_next_plan(whole: Uninterrupted) -> None:
-    whole.stack.simulation.restore(whole.nothing)
+    whole.stack.simulation.restore(whole.before)
     whole.stack.apply(kill_at=whole.labels.index("before: run h1:control plane") + 1)
 
     left = [u.action for u in whole.stack.start().journal.unfinished()]
