@@ -6,7 +6,8 @@ import inspect
 import types
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cache
@@ -233,14 +234,52 @@ def pending(steps: Iterable[Step], done: Collection[str]) -> Iterator[Step]:
     done: identities of actions that would change nothing. Waiting for something that is there now
     is waited for again when what it comes after is about to change.
     """
-    changing: set[str] = set()
-    for step in steps:
-        left: list[Action] = []
-        behind = any(a in changing for a in step.after)
+    found = list(steps)
+    changing = _changing(found, done)
+    left: list[Step] = []
+    for step in found:
+        again = any(a in changing for a in step.after)
+        actions: list[Action] = []
         for action in step.actions:
-            if action.identity not in done or (action.waits and (left or behind)):
-                left.append(action)
-        if left or behind:
-            changing.add(step.id)
-        if left:
-            yield replace(step, actions=tuple(left))
+            if action.identity not in done or (action.waits and (actions or again)):
+                actions.append(action)
+        left.append(replace(step, actions=tuple(actions)))
+    return without(left, {s.id for s in left if not s.actions})
+
+
+def _changing(steps: Sequence[Step], done: Collection[str]) -> set[str]:
+    """Those that have something to do, and all that come after one of them."""
+    behind: dict[str, list[str]] = defaultdict(list)
+    for step in steps:
+        for a in step.after:
+            behind[a].append(step.id)
+    todo = [s.id for s in steps if any(a.identity not in done for a in s.actions)]
+    changing = set(todo)
+    while todo:
+        more = [id for id in behind[todo.pop()] if id not in changing]
+        changing.update(more)
+        todo += more
+    return changing
+
+
+def without(steps: Sequence[Step], out: Collection[str]) -> Iterator[Step]:
+    """The steps but these. What came after one of them comes after what that one came after."""
+    after = {s.id: s.after for s in steps}
+    for step in steps:
+        if step.id not in out:
+            yield replace(step, after=_before(step, after, out)) if step.after else step
+
+
+def _before(
+    step: Step, after: Mapping[str, tuple[str, ...]], out: Collection[str]
+) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    todo, passed = list(reversed(step.after)), set()
+    while todo:
+        id = todo.pop()
+        if id not in out:
+            found[id] = None
+        elif id not in passed:
+            passed.add(id)
+            todo += reversed(after[id])
+    return tuple(found)

@@ -11,7 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from disco.engine.action import to_data
-from disco.engine.component import Component, Step, World
+from disco.engine.component import Component, Step, World, without
 from disco.engine.errors import DiscoError, Several, WrongUse, all_of
 from disco.engine.graph import Graph, Node
 from disco.engine.place import Place
@@ -222,7 +222,7 @@ def make(
         notes = tuple(look.component.notes(look.seen))
         if getattr(look.node.spec, "on_drift", "mend") == "report":
             left = [s for s in steps if is_drift(s, applied or {})]
-            steps = tuple(s for s in steps if s not in left)
+            steps = tuple(without(steps, {s.id for s in left}))
             notes += tuple(f"changed by hand and left so (on_drift): {s.title}" for s in left)
         parts.append(
             Part(

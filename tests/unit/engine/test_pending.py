@@ -58,3 +58,37 @@ def test_a_change_is_waited_for_by_what_comes_after_it_and_by_nothing_else() -> 
 
 def test_waiting_alone_does_not_make_others_wait_before_it() -> None:
     assert left(ALL - {"wait c2"}) == {"c": ["c2"]}
+
+
+def after(done: set[str], steps: tuple[Step, ...] = STEPS) -> dict[str, tuple[str, ...]]:
+    return {s.id: s.after for s in pending(steps, done)}
+
+
+def test_what_comes_after_something_that_is_done_still_comes_after_what_that_came_after() -> None:
+    chain = (
+        Step("a", "a", (Do("a1"),)),
+        Step("b", "b", (Do("b1"),), ("a",)),
+        Step("c", "c", (Do("c1"),), ("b",)),
+        Step("d", "d", (Do("d1"),), ("c",)),
+    )
+    assert after({"do b1"}, chain) == {"a": (), "c": ("a",), "d": ("c",)}
+    assert after({"do b1", "do c1"}, chain) == {"a": (), "d": ("a",)}
+    assert after({"do a1"}, chain) == {"b": (), "c": ("b",), "d": ("c",)}
+
+
+def test_the_order_is_kept_whatever_order_the_steps_are_told_in() -> None:
+    told = (
+        Step("c", "c", (Do("c1"), Wait("c2")), ("b",)),
+        Step("b", "b", (Do("b1"),), ("a",)),
+        Step("a", "a", (Do("a1"),)),
+    )
+    assert after({"do b1", "do c1", "wait c2"}, told) == {"c": ("a",), "a": ()}
+
+
+def test_steps_in_a_circle_that_are_done_hold_nobody_back_for_ever() -> None:
+    circle = (
+        Step("a", "a", (Do("a1"),), ("b",)),
+        Step("b", "b", (Do("b1"),), ("a",)),
+        Step("c", "c", (Do("c1"),), ("a", "b")),
+    )
+    assert after({"do a1", "do b1"}, circle) == {"c": ()}

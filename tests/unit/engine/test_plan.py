@@ -145,7 +145,7 @@ def test_done_actions_fall_out_of_their_steps_and_done_steps_out_of_the_plan() -
         ("one", ["touch b"]),
         ("three", ["touch d"]),
     ]
-    assert left[1].after == ("one", "two")
+    assert left[1].after == ("one",)
 
 
 def test_plain_data_of_an_action_has_its_kind_and_all_that_decides_what_it_does() -> None:

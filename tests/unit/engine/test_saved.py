@@ -162,3 +162,17 @@ def test_a_change_by_hand_is_left_so_when_that_is_declared(tmp_path: Path) -> No
     assert plan.parts[0].notes == ("changed by hand and left so (on_drift): do s",)
     fresh = planning.make("s", made.graph, looks, {})
     assert [n for n, _ in fresh.steps] == ["a/s"], "declared anew, not changed by hand"
+
+
+def test_what_comes_after_a_change_by_hand_that_is_left_so_keeps_its_order(tmp_path: Path) -> None:
+    order = [step("s", "one"), step("t", "two", after=["s"]), step("u", "three", after=["t"])]
+    made = Fakes(graph_of([component("a", order)]), tmp_path)
+    in_virtual_time(made.apply())
+    applied = {i: d for i, d in made.journal.applied().items() if i == Touch("two").identity}
+    made.done.names.clear()
+    looks = in_virtual_time(planning.observe(made.graph, made.world))
+    object.__setattr__(made.graph.nodes["a"].spec, "on_drift", "report")
+
+    plan = planning.make("s", made.graph, looks, applied)
+
+    assert [(n, s.after) for n, s in plan.steps] == [("a/s", ()), ("a/u", ("s",))]

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network
 from typing import Any, Literal
 
 from disco.engine.check import Check
-from disco.engine.component import Component, Layer, StatusLine, Step, World, pending
+from disco.engine.component import Component, Layer, StatusLine, Step, World, pending, without
 from disco.engine.errors import DiscoError, Several
 from disco.hosts.actions import AwaitHost, HostAction, Images
 from disco.hosts.facts import Facts
@@ -154,9 +154,12 @@ class Kubernetes(Component):
         return self.servers.max_unavailable
 
     def steps(self, seen: KubernetesSeen) -> Iterator[Step]:
-        steps = list(pending(self._all_steps(seen), seen.done))
-        joins = any(s.id == f"{h.name}/join" for h in self.workers for s in steps)
-        return iter(s for s in steps if joins or s.id != "door")
+        """The door is opened only for somebody who joins."""
+        steps = list(self._all_steps(seen))
+        joins = {f"{h.name}/join" for h in self.workers}
+        if not joins & {s.id for s in pending(steps, seen.done)}:
+            steps = list(without(steps, {"door"}))
+        return pending(steps, seen.done)
 
     def _all_steps(self, seen: KubernetesSeen) -> Iterator[Step]:
         yield Step("secrets", "make the cluster's keys and certificates", kubeadm.SECRETS)
