@@ -31,6 +31,7 @@ CHANGES: dict[str, tuple[str, tuple[Edit, ...]]] = {
     "one more server": (FULL, (("count: 2", "count: 3"),)),
     "one server less": (FULL, (("count: 2", "count: 1"),)),
     "one more server over SSH": (IRON, ((SECOND, SECOND + THIRD),)),
+    "more replicas of the vault": (FULL, (("vault: {}", "vault: {replicas: 3}"),)),
     "Prometheus asks less often and keeps less": (
         FULL,
         (("prometheus: {}", "prometheus: {scrape_interval: 30s, retention: 3d}"),),
@@ -54,6 +55,7 @@ CHANGES: dict[str, tuple[str, tuple[Edit, ...]]] = {
             ("count: 2", "count: 3"),
             ("kubernetes: {}", "kubernetes: {metrics_server: false}"),
             ("prometheus: {}\n", "prometheus: {scrape_interval: 30s}\n"),
+            ("vault: {}", "vault: {replicas: 3}"),
             ("full_nodes: 1", "full_nodes: 2, pace: relaxed"),
         ),
     ),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from disco.layers.platform.openbao import BEGUN, KEYS
+from disco.layers.platform.openbao import BEGUN, KEYS, UNSEAL
 from disco.store.store import Store
 from sim.compare import view
 from sim.interruption import Uninterrupted, from_nothing, tell
@@ -138,3 +138,28 @@ def test_a_vault_that_came_up_sealed_is_unsealed_and_nothing_else(whole: Uninter
     assert ran.plan is not None
     assert {name for name, _ in ran.plan.steps} <= {"vault/open", "vault/probe"}
     assert view(whole.stack) == whole.end
+
+
+def test_a_pod_that_does_not_come_up_leaves_no_other_one_sealed(whole: Uninterrupted) -> None:
+    for pod in vault_of(whole.stack).pods.values():
+        pod.sealed = True
+    vault_of(whole.stack).pods[0].up_at = float("inf")
+
+    ran = whole.stack.apply()
+
+    assert ran.outcome is not None and not ran.done
+    assert [p.sealed for p in vault_of(whole.stack).pods.values()] == [True, False, False]
+
+
+def test_a_wrong_key_is_told_at_once(whole: Uninterrupted) -> None:
+    for pod in vault_of(whole.stack).pods.values():
+        pod.sealed = True
+    root = vault_of(whole.stack).root_token
+    store_of(whole.stack).put(KEYS, {"root_token": root, "unseal_0": "CANARY:another"})
+    begun = whole.stack.state.now
+
+    ran = whole.stack.apply()
+
+    assert ran.outcome is not None
+    assert [e.what for e in ran.outcome.errors] == [f"the vault refused: PUT vault{UNSEAL}"]
+    assert whole.stack.state.now - begun < 10

@@ -115,6 +115,7 @@ class Client:
             raise AssertionError("a cluster that is up exists")
         if host.cluster.ca != self._ca:
             raise self._simulation.refuse("the cluster was made with another authority")
+        clusters.go_on(self._simulation.state, host.cluster)
         return host.cluster
 
     def _get(self, state: ClusterState, path: str, params: dict[str, str]) -> Answer:

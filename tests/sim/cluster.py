@@ -54,10 +54,11 @@ def ready_pods(state: State, cluster: ClusterState, path: str) -> tuple[int, int
     if thing["kind"] == "DaemonSet":
         return (0 if young else len(able)), len(cluster.nodes)
     wanted = int(thing["spec"].get("replicas", 1))
+    if path == OPENBAO and able:  # those that are there stay while it changes
+        pods = vault_of(cluster).pods.values()
+        return sum(not p.sealed and state.now >= p.up_at for p in pods), wanted
     if young or not able or not _has_what_it_mounts(cluster, thing):
         return 0, wanted
-    if path == OPENBAO:
-        return sum(not p.sealed for p in vault_of(cluster).pods.values()), wanted
     return (wanted if _may_start(cluster, thing) else 0), wanted
 
 
@@ -99,7 +100,39 @@ def workload_status(state: State, cluster: ClusterState, path: str) -> dict[str,
     else:
         status |= {"replicas": wanted, "updatedReplicas": wanted, "readyReplicas": good}
         status |= {"currentRevision": "same", "updateRevision": "same"}
+    if path == OPENBAO:
+        status |= _vault_status(state, cluster, thing)
     return {**thing, "status": status}
+
+
+def _vault_status(state: State, cluster: ClusterState, thing: dict[str, Any]) -> dict[str, Any]:
+    pods = vault_of(cluster).pods.values()
+    updated = sum(p.revision == revision(thing) for p in pods)
+    seen = state.now >= cluster.since[OPENBAO] + DELAY_S
+    return {
+        "observedGeneration": thing["metadata"]["generation"] - (0 if seen else 1),
+        "replicas": len(pods),
+        "updatedReplicas": updated,
+        "currentRevision": "same" if updated == len(pods) else "older",
+    }
+
+
+def revision(thing: dict[str, Any]) -> str:
+    """What the pods of a workload are started with; the vault's have the number of them, too."""
+    return json.dumps(thing["spec"], sort_keys=True)
+
+
+def go_on(state: State, cluster: ClusterState) -> None:
+    """The controller of the vault's pods: the last of an older revision is replaced, and comes up
+    sealed, as soon as all that are behind it are ready."""
+    thing = cluster.objects.get(OPENBAO)
+    if thing is None or state.now < cluster.since[OPENBAO] + DELAY_S:
+        return
+    for _, pod in sorted(vault_of(cluster).pods.items(), reverse=True):
+        if pod.revision != revision(thing):
+            pod.sealed, pod.up_at, pod.revision = True, state.now + DELAY_S, revision(thing)
+        if pod.sealed or state.now < pod.up_at:
+            return
 
 
 def is_workload(thing: dict[str, Any]) -> bool:
@@ -136,15 +169,16 @@ def remove(cluster: ClusterState, path: str, now: float) -> None:
             cluster.vault = None
 
 
-def make_vault_pods(cluster: ClusterState, replicas: int) -> None:
+def make_vault_pods(cluster: ClusterState, replicas: int, now: float) -> None:
     """The StatefulSet's pods with their volumes; those that are there stay."""
-    vault = vault_of(cluster)
+    vault, wanted = vault_of(cluster), revision(cluster.objects[OPENBAO])
     for index in range(replicas):
-        vault.pods.setdefault(index, PodVault())
+        vault.pods.setdefault(index, PodVault(up_at=now + DELAY_S, revision=wanted))
         path = CLAIM.format(index)
         if path not in cluster.objects:
             claim = {"kind": "PersistentVolumeClaim", "metadata": {"generation": 1}}
             cluster.objects[path] = claim
+    join_raft(vault, now)
 
 
 def restart_vault_pod(cluster: ClusterState, index: int, now: float) -> None:
@@ -152,7 +186,7 @@ def restart_vault_pod(cluster: ClusterState, index: int, now: float) -> None:
     vault = vault_of(cluster)
     claim = cluster.objects[CLAIM.format(index)]
     pod = vault.pods[index]
-    pod.sealed = True
+    pod.sealed, pod.up_at = True, now + DELAY_S
     if claim["metadata"].pop("deletionTimestamp", None):
         pod.data_at = None
     join_raft(vault, now)

@@ -108,6 +108,7 @@ def _vault(vault: VaultState, keys: dict[str, str]) -> dict[str, Any]:
     parts = dataclasses.asdict(vault)
     opened = keys == {"root_token": vault.root_token, "unseal_0": vault.key}
     pods = {
-        i: {"has_data": p.data_at is not None, "sealed": p.sealed} for i, p in vault.pods.items()
+        i: {"has_data": p.data_at is not None, "sealed": p.sealed, "revision": p.revision}
+        for i, p in vault.pods.items()
     }
     return {**parts, "pods": pods, "root_token": "", "key": "", "the store has its keys": opened}

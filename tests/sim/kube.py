@@ -129,7 +129,7 @@ class Helm:
         for path, thing in things.items():
             clusters.store(self._cluster, path, thing, self._simulation.state.now)
             if path == clusters.OPENBAO:
-                clusters.make_vault_pods(self._cluster, values["replicas"])
+                self._make_vault_pods(values["replicas"])
             yield f"{path} is there"
         for path in self._no_longer_in(revisions, things):
             clusters.remove(self._cluster, path, self._simulation.state.now)
@@ -138,6 +138,11 @@ class Helm:
             self._set(old, "superseded")
         self._set(revision, "deployed")
         yield "the release is deployed"
+
+    def _make_vault_pods(self, replicas: int) -> None:
+        if replicas < len(clusters.vault_of(self._cluster).pods):
+            raise self._simulation.refuse("members of the vault's raft go without leaving it")
+        clusters.make_vault_pods(self._cluster, replicas, self._simulation.state.now)
 
     def _no_longer_in(self, revisions: list[int], things: Iterable[str]) -> list[str]:
         """What the newest revision that was deployed has beyond these."""

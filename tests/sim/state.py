@@ -26,10 +26,16 @@ class UnitState:
 
 @dataclass
 class PodVault:
-    """One pod of the vault. data_at: when its volume has (or will have) data; None: empty."""
+    """One pod of the vault.
+
+    data_at: when its volume has (or will have) data; None: empty. up_at: when it answers.
+    revision: what its StatefulSet said when it was started.
+    """
 
     data_at: float | None = None
     sealed: bool = True
+    up_at: float = 0.0
+    revision: str = ""
 
 
 @dataclass

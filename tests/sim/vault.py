@@ -51,6 +51,8 @@ def _reply(
     if index not in vault.pods:
         return 404, {"message": f"pods {target} not found"}
     pod, now = vault.pods[index], simulation.state.now
+    if now < pod.up_at:
+        return 503, {"message": f"{target} has not started"}
     match method, path:
         case "GET", "sys/seal-status":
             return 200, {"initialized": _has_data(pod, now), "sealed": pod.sealed}
@@ -65,14 +67,13 @@ def _runs(simulation: Simulation, cluster: ClusterState) -> bool:
     """Pods of the vault run, sealed ones too."""
     if clusters.OPENBAO not in cluster.objects:
         return False
-    thing, since = cluster.objects[clusters.OPENBAO], cluster.since[clusters.OPENBAO]
-    state = simulation.state
+    thing, state = cluster.objects[clusters.OPENBAO], simulation.state
     able = [
         n
         for n in cluster.nodes
         if clusters.node_ready(state, cluster, n) and clusters.has_images(state.hosts[n], thing)
     ]
-    return bool(able) and state.now >= since + clusters.DELAY_S
+    return bool(able)
 
 
 def _has_data(pod: PodVault, now: float) -> bool:

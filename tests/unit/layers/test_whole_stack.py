@@ -225,8 +225,10 @@ def test_an_edited_value_changes_what_it_is_for_and_nothing_else(
 ) -> None:
     declared = STACKS[kept.stack.loaded.name]
     try:
-        up.declare(declared.replace("vault: {", "vault: {storage: 2Gi, ").replace(", }", "}"))
-        assert changed(up) == ["release disco:release/vault/openbao"]
+        without = declared.replace("    pace: relaxed\n", "")
+        edited = without.replace("akash: {", "akash: {pace: upstream, ")
+        up.declare(edited.replace("akash:\n", "akash:\n    pace: upstream\n"))
+        assert changed(up) == ["release disco:release/akash/akash"]
         assert up.apply().done
         assert up.plan().empty
     finally:

@@ -20,6 +20,7 @@ from disco.kube.access import Cluster
 from disco.kube.errors import translated
 from disco.kube.reader import Kube
 from disco.kube.revealing import reveal
+from disco.kube.rollout import behind
 from disco.store.store import Store
 
 NAMESPACE = "vault"
@@ -28,6 +29,7 @@ PORT = 8200
 KEYS = "vault/init"
 BEGUN = "vault/init-begun"
 SETUP = "disco/setup"
+UNSEAL = "/v1/sys/unseal"
 SHARES, THRESHOLD = 1, 1
 
 
@@ -59,10 +61,16 @@ class InitVault(VaultAction):
 
 @dataclass(frozen=True)
 class UnsealVault(VaultAction):
-    """Unseal every pod that is sealed."""
+    """Unseal every pod that is sealed, until all of them are as the release says and unsealed: a
+    release that changed replaces them one by one, and each comes up sealed."""
 
     kind: ClassVar[str] = "vault-unseal"
     replicas: int
+
+    @property
+    def within_s(self) -> float:
+        """A minute for each pod, and one for them to find a leader."""
+        return 60.0 * (self.replicas + 1)
 
     def describe(self) -> str:
         return f"unseal the vault's {self.replicas} pod(s)"
@@ -128,7 +136,7 @@ class OpenBao:
         return await self._call(f"pods/{NAME}-0", "PUT", "/v1/sys/init", body)
 
     async def unseal(self, pod: int, key: str) -> None:
-        await self._call(f"pods/{NAME}-{pod}", "PUT", "/v1/sys/unseal", {"key": key})
+        await self._call(f"pods/{NAME}-{pod}", "PUT", UNSEAL, {"key": key})
 
     async def call(self, token: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
         return await self._call(f"services/{NAME}-active", method, f"/v1/{path}", body, token)
@@ -167,17 +175,24 @@ class OpenBao:
         return answer.json() if answer.content else {}
 
 
+async def rolling_out(kube: Kube, cluster: Cluster) -> str:
+    """What is missing until the vault's pods are all as its release says; empty when nothing is."""
+    path = f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets/{NAME}"
+    found = await kube.find(cluster, path)
+    return behind(found) if found else f"{NAME} is not there"
+
+
 class VaultExecutors:
     def __init__(self, kube: Kube, store: Store) -> None:
         self._kube, self._store = kube, store
 
     async def init(self, action: InitVault, report: Report) -> None:
         bao = OpenBao(self._kube, action.cluster)
-        await self._until_all_answer(action, bao, report)
-        if await self._has_data(action, bao):
-            if self._store.has(KEYS):
-                self._store.discard(BEGUN)  # a stale note would empty a vault that lost its keys
-                return
+        has_data = await self._has_data(action, bao, report)
+        if has_data and self._store.has(KEYS):
+            self._store.discard(BEGUN)  # a stale note would empty a vault that lost its keys
+            return
+        if has_data:
             await self._empty(action, bao, report)
         self._store.forget(KEYS)  # those of a vault that is gone would pass for this one's
         self._store.keep(BEGUN, b"begun\n")
@@ -187,20 +202,25 @@ class VaultExecutors:
         self._store.put(KEYS, {"root_token": answer["root_token"], **keys})
         self._store.discard(BEGUN)
 
-    async def _has_data(self, action: InitVault, bao: OpenBao) -> bool:
-        """Of any pod: one that lost its volume joins the others again, it is not initialised."""
-        statuses = [await bao.seal_status(i) for i in range(action.replicas)]
-        return any(s.initialized for s in statuses)
+    async def _has_data(self, action: InitVault, bao: OpenBao, report: Report) -> bool:
+        """Whether any pod has: one that lost its volume joins the others again, it is not
+        initialised. All have to answer before this can be denied."""
+        found = False
 
-    async def _until_all_answer(self, action: InitVault, bao: OpenBao, report: Report) -> None:
         async def test() -> str:
+            nonlocal found
+            silent: list[DiscoError] = []
             for pod in range(action.replicas):
-                await bao.seal_status(pod)
-            return ""
+                try:
+                    found = found or (await bao.seal_status(pod)).initialized
+                except DiscoError as error:
+                    silent.append(error)
+            return str(silent[0]) if silent and not found else ""
 
         await self._kube.until(
             action.cluster, f"{NAME} answers", test, 120, lambda n: report(n, None)
         )
+        return found
 
     async def _empty(self, action: InitVault, bao: OpenBao, report: Report) -> None:
         """Make an initialised vault whose keys were lost in an interrupted init empty again."""
@@ -227,33 +247,55 @@ class VaultExecutors:
 
     async def unseal(self, action: UnsealVault, report: Report) -> None:
         bao = OpenBao(self._kube, action.cluster)
-        statuses = [await bao.seal_status(i) for i in range(action.replicas)]
-        # Those with data first: the others join only somebody who is unsealed.
-        for pod in sorted(range(action.replicas), key=lambda i: not statuses[i].initialized):
-            await self._until_joined(action, bao, pod, report)
-            if (await bao.seal_status(pod)).sealed:
-                for share in range(THRESHOLD):
-                    key = self._store.lookup(SecretRef(KEYS, f"unseal_{share}"))
-                    await bao.unseal(pod, key)
-        token = self._store.lookup(SecretRef(KEYS, "root_token"))
+        refused: list[DiscoError] = []
 
         async def test() -> str:
+            try:
+                sealed = await self._unseal_once(action, bao)
+            except DiscoError as error:
+                if "(400)" not in error.why:
+                    raise
+                refused.append(error)  # a wrong key: no other comes of waiting
+                return ""
+            return sealed or await rolling_out(self._kube, action.cluster)
+
+        await self._kube.until(
+            action.cluster,
+            f"{NAME} is unsealed",
+            test,
+            action.within_s,
+            lambda n: report(n, None),
+            pause_s=0.5,
+        )
+        if refused:
+            raise refused[0]
+        token = self._store.lookup(SecretRef(KEYS, "root_token"))
+
+        async def leader() -> str:
             await bao.call(token, "GET", "sys/mounts")
             return ""
 
         await self._kube.until(
-            action.cluster, "the vault has a leader", test, 60, lambda n: report(n, None)
+            action.cluster, "the vault has a leader", leader, 60, lambda n: report(n, None)
         )
 
-    async def _until_joined(
-        self, action: UnsealVault, bao: OpenBao, pod: int, report: Report
-    ) -> None:
-        async def test() -> str:
-            return "" if (await bao.seal_status(pod)).initialized else "it has not joined raft"
-
-        await self._kube.until(
-            action.cluster, f"{NAME}-{pod} joins", test, 60, lambda n: report(n, None)
-        )
+    async def _unseal_once(self, action: UnsealVault, bao: OpenBao) -> str:
+        """Those that have data; the others join only somebody who is unsealed. What is missing."""
+        left = []
+        for pod in range(action.replicas):
+            try:
+                seal = await bao.seal_status(pod)
+            except DiscoError:  # being replaced, maybe
+                left.append(f"{NAME}-{pod} does not answer")
+                continue
+            if seal.sealed and seal.initialized:
+                for share in range(THRESHOLD):
+                    key = self._store.lookup(SecretRef(KEYS, f"unseal_{share}"))
+                    await bao.unseal(pod, key)
+            if seal.sealed:
+                why = "is sealed" if seal.initialized else "has not joined raft"
+                left.append(f"{NAME}-{pod} {why}")
+        return ", ".join(left)
 
     async def set_up(self, action: SetUpVault, report: Report) -> None:
         bao = OpenBao(self._kube, action.cluster)

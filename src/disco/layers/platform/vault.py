@@ -24,6 +24,7 @@ from disco.layers.platform.openbao import (
     OpenBao,
     SetUpVault,
     UnsealVault,
+    rolling_out,
 )
 from disco.layers.platform.seen import ClusterSeen, look
 from disco.layers.servers.artifacts import ArtifactsOutputs
@@ -90,6 +91,8 @@ class Vault(Component):
             statuses = await asyncio.gather(*(bao.seal_status(i) for i in pods))
             if any(s.sealed or not s.initialized for s in statuses):
                 return VaultSeen(seen)
+            if await rolling_out(world[Kube], cluster):  # who is replaced comes up sealed
+                return VaultSeen(seen)
             token = world[Store].lookup(SecretRef(KEYS, "root_token"))
             setup = await bao.read(token, SETUP)
         except DiscoError:
@@ -99,10 +102,17 @@ class Vault(Component):
     def steps(self, seen: VaultSeen) -> Iterator[Step]:
         done = set(seen.cluster.done)
         if not seen.sealed:
-            done |= {self._init.identity, self._unseal.identity}
+            done.add(self._init.identity)
+            if self._release.identity in done:  # else it replaces pods
+                done.add(self._unseal.identity)
             if seen.set_up == self._set_up.digest:
                 done.add(self._set_up.identity)
         return pending(self._all_steps(), done)
+
+    @property
+    def _release(self) -> Release:
+        source, values = charts.source(NAME), self._values()
+        return Release(self.kubernetes.cluster, NAME, NAMESPACE, NAME, source, values, within_s=120)
 
     @property
     def _init(self) -> InitVault:
@@ -125,10 +135,7 @@ class Vault(Component):
         yield Step(
             "secret", "make the vault's first secret", (Remember(PROBE_SECRET, Password(32)),)
         )
-        release = Release(
-            cluster, NAME, NAMESPACE, NAME, charts.source(NAME), self._values(), within_s=120
-        )
-        yield Step("release", "install OpenBao", (release,), (), 3)
+        yield Step("release", "install OpenBao", (self._release,), (), 3)
         yield Step(
             "open",
             "initialise, unseal and set up the vault",
