@@ -254,9 +254,66 @@ def test_settings_without_effect_after_day_one(folder: Path, section: str, name:
         return
     assert not plan.empty, "it was taken without a word, and nothing happens"
     ran = stack.apply()
-    if ran.done:
-        assert view(stack) != before
-        assert stack.plan().empty
+    assert ran.done, ran.outcome
+    assert view(stack) != before
+    assert stack.plan().empty
+
+
+def test_what_a_chain_or_a_vault_can_not_be_made_less_of_is_refused_by_name(folder: Path) -> None:
+    stack = up(WIDE, folder)
+    whole = stack.simulation.capture()
+    stack.declare(WIDE.replace("replicas: 3", "replicas: 1").replace("ors: 3", "ors: 2"))
+    with pytest.raises(Several) as caught:
+        stack.plan()
+    assert sorted((e.where, e.why) for e in caught.value.errors) == [
+        ("chains.akash.validators", "the chain was made with 3"),
+        (
+            "vault.replicas",
+            "its data is on 3 pods, which vote: without 2 of them it could stop for good",
+        ),
+    ]
+    assert stack.simulation.capture().is_like(whole)
+
+
+@pytest.mark.parametrize("section", ["prometheus", "vault", "chains"])
+def test_volumes_of_another_size_are_refused_by_name_and_can_be_made_anew(
+    folder: Path, section: str
+) -> None:
+    stack = up(WIDE, folder)
+    other = _with(section, "storage", "9Gi")
+    stack.declare(other)
+    with pytest.raises(Several, match="storage can't be changed") as caught:
+        stack.plan()
+    assert all("take" in e.fix and "out of the file" in e.fix for e in caught.value.errors)
+    lines = [f"{SECTIONS[section]}\n"] + ["chains:\n"] * (section == "chains")
+    without = WIDE
+    for line in lines:
+        without = without.replace(line, "")
+    stack.declare(without)
+    assert stack.apply().done
+    stack.declare(other)
+    assert stack.apply().done
+    assert stack.plan().empty
+
+
+def test_the_same_size_in_other_words_is_no_other_size(folder: Path) -> None:
+    stack = up(WIDE.replace("prometheus: {}", "prometheus: {storage: 1024Mi}"), folder)
+    stack.declare(WIDE.replace("prometheus: {}", "prometheus: {storage: 1Gi}"))
+    assert stack.apply().done
+
+
+def test_validators_are_those_of_the_genesis_that_was_made(folder: Path) -> None:
+    """Three were declared, and DISCO died before they were made; then two were."""
+    two = WIDE.replace("ors: 3", "ors: 2")
+    stack = SimulatedStack(WIDE, folder)
+    stack.apply(kill_at=40)
+    stack.declare(two)
+    left, made = stack.simulation.capture(), "after: genesis kept chains/akash/genesis.json"
+    number = stack.apply().points.index(made) + 1
+    stack.simulation.restore(left)
+    assert stack.apply(kill_at=number).killed == made
+    assert stack.apply().done
+    assert stack.plan().empty
 
 
 # What is lost by it is what was asked for: the figures that metrics-server keeps in its memory.

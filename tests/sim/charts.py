@@ -17,14 +17,26 @@ def workload(
     images: Any,
     replicas: int = 1,
     needs: tuple[str, ...] = (),
+    storage: str = "",
 ) -> Thing:
-    """needs: what pods mount, `secrets/NAME` or `configmaps/NAME`."""
+    """needs: what pods mount, `secrets/NAME` or `configmaps/NAME`. storage: of each volume."""
     spec: dict[str, Any] = {"images": images, "needs": list(needs)}
+    if storage:
+        claim = {"resources": {"requests": {"storage": canonical(storage)}}}
+        spec["volumeClaimTemplates"] = [{"metadata": {"name": "data"}, "spec": claim}]
     if kind != "DaemonSet":
         spec["replicas"] = replicas
     metadata = {"name": name, "namespace": namespace}
     thing = {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec}
     return f"/apis/apps/v1/namespaces/{namespace}/{plural}/{name}", thing
+
+
+def canonical(size: str) -> str:
+    """As the API keeps a quantity: `1Gi` for `1024Mi`."""
+    number, unit = int(size[:-2]), size[-2:]
+    while number % 1024 == 0 and unit != "Ti":
+        number, unit = number // 1024, {"Mi": "Gi", "Gi": "Ti"}[unit]
+    return f"{number}{unit}"
 
 
 def _daemons(namespace: str, name: str, image: str) -> Thing:
@@ -47,23 +59,26 @@ def _metrics_server(namespace: str, values: Values) -> Iterator[Thing]:
 
 
 def _prometheus(namespace: str, values: Values) -> Iterator[Thing]:
-    yield workload("statefulsets", "StatefulSet", namespace, "prometheus", values["image"])
+    yield _volumes(namespace, "prometheus", values)
     yield _daemons(namespace, "node-exporter", values["nodeExporter"]["image"])
 
 
 def _openbao(namespace: str, values: Values) -> Iterator[Thing]:
-    yield workload(
-        "statefulsets", "StatefulSet", namespace, "openbao", values["image"], values["replicas"]
-    )
+    yield _volumes(namespace, "openbao", values, values["replicas"])
 
 
 def _chain(namespace: str, values: Values) -> Iterator[Thing]:
     needs = (f"configmaps/{values['genesisConfigMap']}", f"secrets/{values['keysSecret']}")
     for name, replicas in (("validator", values["validators"]), ("node", values["fullNodes"])):
         if replicas:
-            yield workload(
-                "statefulsets", "StatefulSet", namespace, name, values["image"], replicas, needs
-            )
+            yield _volumes(namespace, name, values, replicas, needs)
+
+
+def _volumes(
+    namespace: str, name: str, values: Values, replicas: int = 1, needs: tuple[str, ...] = ()
+) -> Thing:
+    kind, size = ("statefulsets", "StatefulSet"), values["storage"]["size"]
+    return workload(*kind, namespace, name, values["image"], replicas, needs, size)
 
 
 CHARTS: dict[str, Callable[[str, Values], Iterator[Thing]]] = {

@@ -139,6 +139,13 @@ def is_workload(thing: dict[str, Any]) -> bool:
     return thing.get("kind") in ("Deployment", "StatefulSet", "DaemonSet")
 
 
+def changes_volumes(cluster: ClusterState, path: str, thing: dict[str, Any]) -> bool:
+    """Whether a StatefulSet that is there would get other volumes: the API lets nobody do that."""
+    before = cluster.objects.get(path) if "spec" in thing else None
+    claims = "volumeClaimTemplates"
+    return before is not None and before["spec"].get(claims) != thing["spec"].get(claims)
+
+
 def store(cluster: ClusterState, path: str, thing: dict[str, Any], now: float) -> None:
     """Create or replace an object; a workload that changes starts over."""
     before = cluster.objects.get(path)

@@ -22,7 +22,9 @@ async def make_genesis(
     for validator in action.validators:
         store.lookup(validator.account)
     public = {v.name: [store.lookup(v.pub_key), store.lookup(v.node_id)] for v in action.validators}
-    content = canonical({"chain_id": action.chain_id, "validators": json.loads(json.dumps(public))})
+    signed = {"genutil": {"gen_txs": [{"moniker": v.name} for v in action.validators]}}
+    told = {"chain_id": action.chain_id, "validators": public, "app_state": signed}
+    content = canonical(json.loads(json.dumps(told)))
     kept = store.kept(action.kept)
     if kept is None:
         store.keep(action.kept, content)

@@ -127,6 +127,9 @@ class Helm:
         self._note(revision, pending, labels, _packed(things.values()))
         yield "the release is pending"
         for path, thing in things.items():
+            if clusters.changes_volumes(self._cluster, path, thing):
+                self._set(revision, "failed")
+                raise self._forbidden(thing)
             clusters.store(self._cluster, path, thing, self._simulation.state.now)
             if path == clusters.OPENBAO:
                 self._make_vault_pods(values["replicas"])
@@ -138,6 +141,17 @@ class Helm:
             self._set(old, "superseded")
         self._set(revision, "deployed")
         yield "the release is deployed"
+
+    def _forbidden(self, thing: dict[str, Any]) -> DiscoError:
+        """As the API says it, and helm hands it on."""
+        name = thing["metadata"]["name"]
+        return DiscoError(
+            f"helm upgrade {self._name} failed",
+            why=f'cannot patch "{name}" with kind StatefulSet: StatefulSet.apps "{name}" is '
+            "invalid: spec: Forbidden: updates to statefulset spec for fields other than "
+            "'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', "
+            "'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
+        )
 
     def _make_vault_pods(self, replicas: int) -> None:
         if replicas < len(clusters.vault_of(self._cluster).pods):

@@ -259,9 +259,23 @@ def _set(genesis: dict[str, Any], parameter: Parameter) -> None:
     place[last] = json.loads(parameter.json)
 
 
+def validators_in(genesis: bytes) -> int:
+    """How many validators a kept genesis begins with; 0 when it does not tell."""
+    try:
+        return len(_signed(json.loads(genesis)))
+    except (ValueError, AttributeError, TypeError):
+        return 0
+
+
+def _signed(genesis: dict[str, Any]) -> list[Any]:
+    """The transactions by which validators came to be."""
+    found: list[Any] = genesis.get("app_state", {}).get("genutil", {}).get("gen_txs", [])
+    return found
+
+
 def _refuse_missing_validators(action: MakeGenesis, genesis: dict[str, Any]) -> None:
     """`collect` leaves out transactions that it dislikes without failing in some versions."""
-    collected = len(genesis.get("app_state", {}).get("genutil", {}).get("gen_txs", []))
+    collected = len(_signed(genesis))
     if collected != len(action.validators):
         raise DiscoError(
             f"the genesis has {collected} of {len(action.validators)} validators",

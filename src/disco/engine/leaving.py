@@ -92,15 +92,21 @@ async def parts(
         if name not in seen or carried_away:
             continue
         was = before.was.get(name, ())
-        if name in before.gone:
-            part = _gone(before.graph.nodes[name], seen[name])
-        elif lowest_going is None:
-            part = await _less(seen[name], was, world)
-        else:
-            part = await _rest(seen[name], was, world)
+        try:
+            if name in before.gone:
+                part = _gone(before.graph.nodes[name], seen[name])
+            elif lowest_going is None:
+                part = await _less(seen[name], was, world)
+            else:
+                part = await _rest(seen[name], was, world)
+        except Exception as error:  # what others refuse is told beside it
+            errors += all_of(error)
+            continue
         if part.steps or part.notes:
             stand_on_it = (p.name for p in found if name in before.graph.all_upstream(_own(p)))
             found.append(replace(part, upstream=tuple(stand_on_it)))
+    if errors:
+        raise Several(errors)
     return tuple(found)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ import pydantic
 
 from disco.chains import registry
 from disco.chains.definition import Chain
-from disco.chains.genesis import MakeGenesis, genesis_name, genesis_of
+from disco.chains.genesis import MakeGenesis, genesis_name, genesis_of, validators_in
 from disco.chains.validators import ValidatorKeys, peers
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, Outputs, StatusLine, Step, World, pending
@@ -21,6 +21,7 @@ from disco.kube import charts
 from disco.kube.actions import Apply, AwaitRollout, Delete, Release, Uninstall
 from disco.kube.reader import Kube
 from disco.layers.cluster.outputs import KubernetesOutputs
+from disco.layers.platform.fixed import SetThere, refused_storage, set_there
 from disco.layers.platform.seen import ClusterSeen, look
 from disco.layers.servers.artifacts import ArtifactsOutputs
 from disco.stack.model import Model, var
@@ -42,7 +43,7 @@ class ChainSpec(Model):
     pace: str = "fast"
     """How fast blocks come, one of the definition's paces."""
     validators: int = var(1, ge=1, le=20)
-    """Validators with equal stakes."""
+    """Validators with equal stakes; part of the genesis."""
     full_nodes: int = var(0, ge=0, le=20)
     """Nodes that follow without a vote."""
     coins: int = var(1_000_000_000_000, ge=1, unit="the chain's smallest coin")
@@ -54,7 +55,7 @@ class ChainSpec(Model):
     genesis_time: str = var("2026-01-01T00:00:00Z", pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
     """When the chain begins; part of the genesis."""
     storage: str = var("2Gi", pattern=r"^\d+(Mi|Gi|Ti)$", unit="bytes")
-    """The size of each node's volume."""
+    """The size of each node's volume; it can't be changed later."""
     prevent_destroy: bool = False
     """Whether what would destroy its data is refused until this is false again."""
     on_drift: Literal["mend", "report"] = "mend"
@@ -69,6 +70,15 @@ class ChainSpec(Model):
     @property
     def each_stake(self) -> tuple[int, ...]:
         return self.stakes or (self.stake,) * self.validators
+
+
+@dataclass(frozen=True)
+class ChainLeft:
+    """What can't be changed of a chain that is there. validators: in its genesis."""
+
+    has_genesis: bool
+    validators: int
+    there: SetThere | None
 
 
 class ChainOutputs(Outputs):
@@ -134,22 +144,30 @@ class ChainNode(Component):
             return ClusterSeen(seen.done | {self._genesis().identity}, seen.releases, seen.secrets)
         return seen
 
-    async def observe_left(self, world: World, was: ChainNode) -> bool:
-        """Whether there is a genesis."""
-        return world[Store].has_kept(self.genesis)
+    async def observe_left(self, world: World, was: ChainNode) -> ChainLeft:
+        genesis = world[Store].kept(self.genesis)
+        there = await set_there(world, self.kubernetes.cluster, self.short, SERVICE, "node")
+        validators = None if genesis is None else validators_in(genesis)
+        return ChainLeft(genesis is not None, validators or was.spec.validators, there)
 
-    def refused(self, left: bool, was: ChainNode) -> list[DiscoError]:
+    def refused(self, left: ChainLeft, was: ChainNode) -> list[DiscoError]:
         """Rather than taking a setting that has no effect on a chain that is there."""
-        return [
+        before = {name: getattr(was.spec, name) for name in IN_THE_GENESIS}
+        before["validators"] = left.validators
+        errors = [
             DiscoError(
                 f"{name} is part of the genesis and can't be changed",
                 where=f"{self.name}.{name}",
-                why=f"the chain was made with {getattr(was.spec, name)}",
+                why=f"the chain was made with {value}",
                 fix="put it back; for a new chain, take this one out of the file first",
             )
-            for name in IN_THE_GENESIS
-            if left and getattr(was.spec, name) != getattr(self.spec, name)
+            for name, value in before.items()
+            if left.has_genesis and value != getattr(self.spec, name)
         ]
+        instead = f"take {self.name} out of the file and apply, which loses its blocks and state"
+        return errors + refused_storage(
+            left.there, self.spec.storage, self.name, f"{instead}; then put it in again"
+        )
 
     def steps(self, seen: ClusterSeen) -> Iterator[Step]:
         return pending(self._all_steps(), seen.done)

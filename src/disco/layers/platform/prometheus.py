@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, Outputs, StatusLine, Step, World, pending
+from disco.engine.errors import DiscoError
 from disco.kube import charts
 from disco.kube.actions import AwaitRollout, Release, Uninstall
 from disco.kube.reader import Kube
 from disco.layers.cluster.outputs import KubernetesOutputs
+from disco.layers.platform.fixed import SetThere, refused_storage, set_there
 from disco.layers.platform.seen import ClusterSeen, look
 from disco.layers.servers.artifacts import ArtifactsOutputs
 from disco.stack.model import Model, var
@@ -32,7 +34,7 @@ class PrometheusSpec(Model):
     retention_size: str = var("4GB", pattern=r"^\d+(MB|GB|TB)$", unit="bytes")
     """How much of them is kept at most; about a fifth below `storage`."""
     storage: str = var("5Gi", pattern=r"^\d+(Mi|Gi|Ti)$", unit="bytes")
-    """The size of its volume."""
+    """The size of its volume; it can't be changed later."""
     prevent_destroy: bool = False
     """Whether what would destroy its data is refused until this is false again."""
     on_drift: Literal["mend", "report"] = "mend"
@@ -100,6 +102,17 @@ class Prometheus(Component):
                 "controllerManager": [f"{a}:{CONTROLLER_MANAGER}" for a in planes],
             },
         }
+
+    async def observe_left(self, world: World, was: Prometheus) -> SetThere | None:
+        return await set_there(world, self.kubernetes.cluster, NAMESPACE, NAME)
+
+    def refused(self, left: SetThere | None, was: Prometheus) -> list[DiscoError]:
+        """Rather than failing in the middle of a run."""
+        instead = (
+            f"take {self.section} out of the file and apply, delete its volume with all samples: "
+            f"disco kubectl -- -n {NAMESPACE} delete pvc data-{NAME}-0; then put it in again"
+        )
+        return refused_storage(left, self.spec.storage, self.name, instead)
 
     def removal(self, seen: ClusterSeen, ground_goes: bool) -> Iterator[Step]:
         cluster = self.kubernetes.cluster

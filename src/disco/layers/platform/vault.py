@@ -15,6 +15,7 @@ from disco.kube import charts
 from disco.kube.actions import Apply, AwaitRollout, Delete, Release, Uninstall
 from disco.kube.reader import Kube
 from disco.layers.cluster.outputs import KubernetesOutputs
+from disco.layers.platform.fixed import SetThere, refused_storage, set_there
 from disco.layers.platform.openbao import (
     KEYS,
     NAME,
@@ -41,9 +42,9 @@ class VaultSpec(Model):
     """OpenBao."""
 
     replicas: Literal[1, 3, 5] = var(1)
-    """Pods that hold the data; 3 survive the loss of one, 5 of two."""
+    """Pods that hold the data; 3 survive the loss of one, 5 of two. They can become more."""
     storage: str = var("1Gi", pattern=r"^\d+(Mi|Gi|Ti)$", unit="bytes")
-    """The size of each pod's volume."""
+    """The size of each pod's volume; it can't be changed later."""
     prevent_destroy: bool = False
     """Whether what would destroy its data is refused until this is false again."""
     on_drift: Literal["mend", "report"] = "mend"
@@ -172,6 +173,27 @@ class Vault(Component):
                 "cidrs": list(self.kubernetes.proxies),
             },
         }
+
+    async def observe_left(self, world: World, was: Vault) -> SetThere | None:
+        return await set_there(world, self.kubernetes.cluster, NAMESPACE, NAME)
+
+    def refused(self, left: SetThere | None, was: Vault) -> list[DiscoError]:
+        """Rather than failing in the middle of a run, or losing the majority of raft."""
+        anew = f"take {self.section} out of the file and apply, which loses all secrets in it"
+        errors = refused_storage(
+            left, self.spec.storage, self.name, f"{anew}; then put it in again"
+        )
+        if left and left.replicas > self.spec.replicas:
+            errors.append(
+                DiscoError(
+                    "replicas can't become fewer while the vault is there",
+                    where=f"{self.name}.replicas",
+                    why=f"its data is on {left.replicas} pods, which vote: without "
+                    f"{left.replicas - self.spec.replicas} of them it could stop for good",
+                    fix=f"put it back; for fewer, {anew}",
+                )
+            )
+        return errors
 
     def removal(self, seen: VaultSeen, ground_goes: bool) -> Iterator[Step]:
         cluster = self.kubernetes.cluster
