@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -74,10 +75,13 @@ class KubeExecutors:
             return
 
         async def test() -> str:
-            left = await self._movable(action)
-            held = [h for h in [await self._evict(action.cluster, p) for p in left] if h]
-            names = ", ".join(f"{p['metadata']['namespace']}/{p['metadata']['name']}" for p in left)
-            return f"{names} still there{'; ' if held else ''}{'; '.join(held)}" if left else ""
+            held: list[str] = []
+            going: list[str] = []
+            for pod in await self._movable(action):
+                why = await self._evict(action.cluster, pod)
+                name = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+                (held if why else going).append(f"{name} {why or 'still there'}")
+            return "; ".join([*held, *going])
 
         await self._kube.until(
             action.cluster,
@@ -99,7 +103,7 @@ class KubeExecutors:
         ]
 
     async def _evict(self, cluster: Cluster, pod: dict[str, Any]) -> str:
-        """Ask for it once; what a disruption budget says against it, or nothing."""
+        """Ask for it once; which disruption budget holds it and why, or nothing."""
         meta = pod["metadata"]
         if meta.get("deletionTimestamp"):
             return ""
@@ -109,7 +113,7 @@ class KubeExecutors:
         with translated(cluster, f"evict {meta['name']}"):
             answer = await self._kube.http(cluster).post(path, json=body)
             if answer.status_code == 429:
-                return str(answer.json().get("message", "a disruption budget holds it"))[:120]
+                return held_by(answer.json(), meta["namespace"])
             if answer.status_code != 404:
                 answer.raise_for_status()
         return ""
@@ -269,6 +273,15 @@ class KubeExecutors:
         await self._kube.until(
             action.cluster, "the nodes are Ready", test, action.within_s, lambda n: report(n, None)
         )
+
+
+def held_by(refusal: dict[str, Any], namespace: str) -> str:
+    """What the API says against an eviction: it names the budget in a cause, in a sentence
+    (kubernetes/kubernetes, pkg/registry/core/pod/storage/eviction.go)."""
+    for cause in (refusal.get("details") or {}).get("causes") or ():
+        if found := re.match(r"The disruption budget (\S+) (.*)", cause.get("message", "")):
+            return f"is held by the disruption budget {namespace}/{found[1]} ({found[2]})"
+    return f"is held: {refusal.get('message', 'by a disruption budget')}"[:200]
 
 
 def _die_with_parent() -> None:
