@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -114,9 +115,9 @@ def is_so(there: HostState, action: HostAction, lookup: Lookup, simulation: Simu
             has_ctr = there.is_active(CONTAINERD) and bool(action.images)
             return has_ctr and all(there.images.get(n) == d for n, d in action.images)
         case Unit():
-            stamp = there.files.get(action.stamp, File("")).content
             unit = there.units.get(action.unit, UnitState())
-            return unit.enabled and unit.active and stamp == f"{action.config}\n"
+            runs = action.lent or (unit.enabled and unit.active)
+            return runs and _started_with_what_it_reads(there, action)
         case Run():
             return bool(action.done) and scripts.probe(there, action.done, simulation)
         case Packages():
@@ -124,6 +125,19 @@ def is_so(there: HostState, action: HostAction, lookup: Lookup, simulation: Simu
         case AwaitHost():
             return _awaited(there, action, simulation)
     raise simulation.refuse(f"nobody taught the simulation to recognise {action.kind}")
+
+
+def _started_with_what_it_reads(there: HostState, unit: Unit) -> bool:
+    stamp = there.files.get(unit.stamp)
+    if stamp is None or stamp.content != f"{unit.config}\n":
+        return False
+    for reads in unit.reads:
+        file = there.files.get(reads.path)
+        if file is None or file.mode != reads.mode or file.written > stamp.written:
+            return False
+        if hashlib.sha256(file.content.encode()).hexdigest() != reads.sha256:
+            return False
+    return True
 
 
 def _awaited(there: HostState, action: AwaitHost, simulation: Simulation) -> bool:
@@ -146,7 +160,7 @@ class HostExecutors:
         there.files[f"{action.path}.disco-new"] = File(content[: len(content) // 2], 0o600)
         self._simulation.tick(f"while {action.path} is sent")
         del there.files[f"{action.path}.disco-new"]
-        there.files[action.path] = File(content, action.mode)
+        there.files[action.path] = File(content, action.mode, self._simulation.state.now)
 
     async def program(self, action: Program, report: Report) -> None:
         there = self._simulation.host(action.host)
@@ -171,8 +185,10 @@ class HostExecutors:
 
     async def unit(self, action: Unit, report: Report) -> None:
         there = self._simulation.host(action.host)
-        self._simulation.remotely(action.unit, scripts.start(there, action.unit, self._simulation))
-        there.files[action.stamp] = File(f"{action.config}\n")
+        start = scripts.restart_lent if action.lent else scripts.start
+        self._simulation.remotely(action.unit, start(there, action.unit, self._simulation))
+        now = self._simulation.state.now
+        there.files[action.stamp] = File(f"{action.config}\n", written=now)
 
     async def run(self, action: Run, report: Report) -> None:
         there = self._simulation.host(action.host)

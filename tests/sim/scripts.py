@@ -64,6 +64,13 @@ def start(host: HostState, unit: str, simulation: Simulation) -> Script:
     yield "restarted"
 
 
+def restart_lent(host: HostState, unit: str, simulation: Simulation) -> Script:
+    """daemon-reload, try-restart."""
+    if host.is_active(unit):
+        host.units[unit].started_with = host.files[f"{UNITS}/{unit}"].content
+        yield "restarted"
+
+
 def carry_out(host: HostState, action: Run, simulation: Simulation) -> Script:
     if action.name not in SCRIPTS:
         raise simulation.refuse(f"nobody taught the simulation what `{action.name}` does")

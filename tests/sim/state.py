@@ -11,8 +11,11 @@ from sim.errors import SimulationError
 
 @dataclass(frozen=True)
 class File:
+    """written: when, in seconds since the simulation began."""
+
     content: str
     mode: int = 0o644
+    written: float = field(default=0.0, compare=False)
 
 
 @dataclass

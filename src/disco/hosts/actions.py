@@ -55,11 +55,16 @@ class Put(HostAction):
 
     def probe(self, lookup: Lookup) -> str:
         digest = hashlib.sha256(self.content.reveal(lookup).encode()).hexdigest()
-        path = shlex.quote(self.path)
-        return (
-            f'[ "$(stat -c %a {path} 2>/dev/null)" = {self.mode:o} ] && '
-            f'[ "$(sha256sum < {path})" = "{digest}  -" ]'
-        )
+        return _is_file(self.path, digest, self.mode)
+
+
+def _is_file(path: str, sha256: str, mode: int) -> str:
+    """Shell that ends with 0 when a file has this content and mode."""
+    path = shlex.quote(path)
+    return (
+        f'[ "$(stat -c %a {path} 2>/dev/null)" = {mode:o} ] && '
+        f'[ "$(sha256sum < {path})" = "{sha256}  -" ]'
+    )
 
 
 @dataclass(frozen=True)
@@ -133,16 +138,35 @@ class Images(HostAction):
 
 
 @dataclass(frozen=True)
+class Reads:
+    """A file that a unit reads: its path, the SHA-256 (hex) of its content, its mode."""
+
+    path: str
+    sha256: str
+    mode: int = 0o644
+
+    def probe(self, stamp: str) -> str:
+        """As declared, and not written since the stamp was."""
+        older = f"[ ! {shlex.quote(self.path)} -nt {stamp} ]"
+        return f"{_is_file(self.path, self.sha256, self.mode)} && {older}"
+
+
+@dataclass(frozen=True)
 class Unit(HostAction):
     """A systemd unit enabled, running, and started since its configuration was last changed.
 
     config: a digest of what the unit reads. It is kept on the host after the (re)start, so a run
-    that was killed between the change and the restart is noticed.
+            that was killed between the change and the restart is noticed.
+    reads:  files of it that were put there. One that somebody changed and one that was put back
+            since the start, by a run that was killed then, ask for another start.
+    lent:   somebody else enables and starts it; it is only restarted where it runs.
     """
 
     kind: ClassVar[str] = "unit"
     unit: str
     config: str = ""
+    reads: tuple[Reads, ...] = ()
+    lent: bool = False
 
     @property
     def stamp(self) -> str:
@@ -153,19 +177,29 @@ class Unit(HostAction):
         return f"{self.host.name}:unit/{self.unit}"
 
     def describe(self) -> str:
+        if self.lent:
+            return f"restart {self.unit} on {self.host.name}, where it runs, with its new file"
         return f"start {self.unit} on {self.host.name} with its new configuration"
 
+    @property
+    def commands(self) -> tuple[str, ...]:
+        unit = shlex.quote(self.unit)
+        if self.lent:
+            return ("systemctl daemon-reload", f"systemctl try-restart {unit}")
+        enable, restart = f"systemctl -q enable {unit}", f"systemctl restart {unit}"
+        return ("systemctl daemon-reload", enable, restart)
+
     def command(self) -> str:
-        return self.host.ssh(
-            f"'systemctl daemon-reload; systemctl enable {self.unit}; "
-            f"systemctl restart {self.unit}'"
-        )
+        return self.host.ssh(f"'{'; '.join(self.commands)}'")
 
     def probe(self, lookup: Lookup) -> str:
         unit, stamp = shlex.quote(self.unit), shlex.quote(self.stamp)
-        return (
-            f"systemctl -q is-enabled {unit} && systemctl -q is-active {unit} && "
-            f'[ "$(cat {stamp})" = "{self.config}" ]'
+        runs = f"systemctl -q is-enabled {unit} && systemctl -q is-active {unit} && "
+        return " && ".join(
+            (
+                f'{"" if self.lent else runs}[ "$(cat {stamp})" = "{self.config}" ]',
+                *(file.probe(stamp) for file in self.reads),
+            )
         )
 
 

@@ -47,7 +47,8 @@ def _question(action: HostAction) -> str:
             return (
                 f"echo '{MARK}enabled'; systemctl is-enabled {unit} 2>&1\n"
                 f"echo '{MARK}active'; systemctl is-active {unit} 2>&1\n"
-                f"echo '{MARK}configuration'; cat {shlex.quote(action.stamp)} 2>/dev/null\ntrue\n"
+                f"echo '{MARK}configuration'; cat {shlex.quote(action.stamp)} 2>/dev/null\n"
+                f"echo '{MARK}written'\n{_written_since(action)}true\n"
             )
         case Packages():
             names = " ".join(map(shlex.quote, action.names))
@@ -118,10 +119,17 @@ def _file(put: Put, now: dict[str, str], lookup: Lookup) -> Iterator[Difference]
 
 def _unit(unit: Unit, now: dict[str, str]) -> Iterator[Difference]:
     for field, declared in (("enabled", "enabled"), ("active", "active")):
-        if (state := now[field].strip()) != declared:
+        if not unit.lent and (state := now[field].strip()) != declared:
             yield Difference(unit.touches, field, state, declared)
     if now["configuration"].strip() != unit.config:
         yield Difference(unit.touches, "configuration", "not the one it was started with")
+    for path in now["written"].split():
+        yield Difference(unit.touches, "configuration", f"{path} was written since it was started")
+
+
+def _written_since(unit: Unit) -> str:
+    paths = [shlex.quote(file.path) for file in unit.reads]
+    return "".join(f"[ ! {p} -nt {shlex.quote(unit.stamp)} ] || echo {p}\n" for p in paths)
 
 
 def _packages(packages: Packages, now: dict[str, str]) -> Iterator[Difference]:

@@ -89,11 +89,9 @@ class HostExecutors:
         )
 
     async def unit(self, action: Unit, report: Report) -> None:
-        unit, stamp = shlex.quote(action.unit), shlex.quote(action.stamp)
-        folder = shlex.quote(str(PurePosixPath(action.stamp).parent))
+        stamp, folder = shlex.quote(action.stamp), PurePosixPath(action.stamp).parent
         script = (
-            f"set -eu; systemctl daemon-reload; systemctl -q enable {unit}; "
-            f"systemctl restart {unit}; mkdir -p {folder}; "
+            f"set -eu; {'; '.join(action.commands)}; mkdir -p {shlex.quote(str(folder))}; "
             f"echo {shlex.quote(action.config)} > {stamp}.new; mv -f {stamp}.new {stamp}"
         )
         await self._sessions.must(action.host, ["sh", "-c", script], within_s=90)

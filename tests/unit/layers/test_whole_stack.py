@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from known_worlds import Kept
 
 from disco.cli.wiring import Session
@@ -16,6 +18,7 @@ from disco.store.store import Store
 from sim import SimulatedStack
 from sim.executors import executors
 from sim.stacks import STACKS
+from sim.state import File
 from sim.store import CANARY
 
 
@@ -201,6 +204,39 @@ def test_a_file_that_was_lost_is_put_back_and_its_program_not_forgotten(
 
     touched = [a.identity for _, s in up.plan().steps for a in s.actions]
     assert f"put {host.name}:/etc/disco/containerd.toml" in touched
+    assert up.apply().done
+    assert up.plan().empty
+
+
+READ_BY = {
+    "/etc/disco/containerd.toml": "disco-containerd.service",
+    "/etc/systemd/system/disco-containerd.service": "disco-containerd.service",
+    "/etc/systemd/system/disco-apiproxy.service": "disco-apiproxy.service",
+    "/etc/systemd/system/kubelet.service": "kubelet.service",
+}
+
+
+@pytest.mark.parametrize("path", READ_BY)
+@pytest.mark.parametrize("by_hand", [File("edited\n"), File("same", 0o600), None])
+def test_what_reads_a_file_that_was_changed_by_hand_is_restarted_when_it_is_put_back(
+    up: SimulatedStack, path: str, by_hand: File | None
+) -> None:
+    """Also when DISCO dies between the two: the service may run with what was put back since."""
+    host = next(iter(up.state.hosts.values()))
+    put, unit = f"put {host.name}:{path}", f"unit {host.name}:unit/{READ_BY[path]}"
+    kept = host.files.pop(path)
+    if by_hand:
+        same = by_hand.content == "same"
+        host.files[path] = replace(by_hand, content=kept.content) if same else by_hand
+    changed_by_hand = up.simulation.capture()
+
+    assert changed(up) == [put, unit]
+    points = up.apply().points
+    assert up.plan().empty
+
+    up.simulation.restore(changed_by_hand)
+    assert up.apply(kill_at=points.index(f"after: {put}") + 1).killed
+    assert changed(up) == [unit]
     assert up.apply().done
     assert up.plan().empty
 

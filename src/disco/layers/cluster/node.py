@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from disco.engine.secret import Text
-from disco.hosts.actions import CONTAINERD_SOCKET, HostAction, Packages, Program, Put, Run, Unit
+from disco.hosts.actions import (
+    CONTAINERD_SOCKET,
+    HostAction,
+    Packages,
+    Program,
+    Put,
+    Reads,
+    Run,
+    Unit,
+)
 from disco.hosts.facts import Facts
 from disco.hosts.host import Host
 
@@ -22,6 +31,8 @@ OWN_BIN = "/opt/disco/bin"
 CNI_BIN = "/opt/disco/cni"
 CNI_CONFIG = "/etc/disco/cni/10-flannel.conflist"
 CONTAINERD = "disco-containerd.service"
+KUBELET = "kubelet.service"
+PROXY = "disco-apiproxy.service"
 CONTAINERD_CONFIG = "/etc/disco/containerd.toml"
 CONTAINERD_ROOT = "/var/lib/disco/containerd"
 PACKAGES = (
@@ -181,12 +192,11 @@ def runtime(node: NodePlan) -> list[HostAction]:
         Put(host, "/etc/disco/node", Text.of(f"{node.stack}\n")),
         Packages(host, PACKAGES),
         *(_program(node, name) for name in RUNTIME),
-        Put(host, CONTAINERD_CONFIG, Text.of(config)),
-        Put(host, f"/etc/systemd/system/{CONTAINERD}", Text.of(CONTAINERD_UNIT)),
-        Unit(
-            host,
+        *_unit(
+            node,
             CONTAINERD,
-            _digest(config, CONTAINERD_UNIT, *(node.programs[name] for name in RUNTIME)),
+            {CONTAINERD_CONFIG: config, _file(CONTAINERD): CONTAINERD_UNIT},
+            RUNTIME,
         ),
     ]
 
@@ -209,7 +219,8 @@ def programs(node: NodePlan) -> list[HostAction]:
             ),
         ),
         Put(host, CNI_CONFIG, Text.of(CNI)),
-        Put(host, "/etc/systemd/system/kubelet.service", Text.of(KUBELET_UNIT)),
+        # kubeadm starts it; its program is new only with a cluster that is.
+        *_unit(node, KUBELET, {_file(KUBELET): KUBELET_UNIT}, lent=True),
     ]
 
 
@@ -229,8 +240,26 @@ def _api_proxy(node: NodePlan) -> Iterator[HostAction]:
     )
     backends = "".join(f"{b}\n" for b in node.backends)
     yield Put(host, "/etc/disco/api-backends", Text.of(backends))
-    yield Put(host, "/etc/systemd/system/disco-apiproxy.service", Text.of(PROXY_UNIT))
-    yield Unit(host, "disco-apiproxy.service", _digest(PROXY_UNIT, node.programs["apiproxy"]))
+    yield from _unit(node, PROXY, {_file(PROXY): PROXY_UNIT}, ("apiproxy",))
+
+
+def _unit(
+    node: NodePlan,
+    unit: str,
+    files: Mapping[str, str],
+    programs: Sequence[str] = (),
+    lent: bool = False,
+) -> Iterator[HostAction]:
+    """Files by their paths, and the unit that reads them with these programs."""
+    for path, content in files.items():
+        yield Put(node.host, path, Text.of(content))
+    config = _digest(*files.values(), *(node.programs[name] for name in programs))
+    reads = (Reads(p, hashlib.sha256(c.encode()).hexdigest()) for p, c in files.items())
+    yield Unit(node.host, unit, config, tuple(reads), lent)
+
+
+def _file(unit: str) -> str:
+    return f"/etc/systemd/system/{unit}"
 
 
 def _digest(*parts: str) -> str:
