@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +26,7 @@ servers: {{provider: local, count: 2, network: {NETWORK}}}
 kubernetes: {{}}
 """
 AWAY_S = 6.0
+RELAY = Path(__file__).with_name("relay.py")
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +37,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
 
 def machine(stack: LabStack, name: str) -> Machine:
     network = Network(stack.place.id, NETWORK, str(stack.place.hosts))
-    return Machine(network, name, NETWORK.replace("0/24", "99"))
+    return Machine(network, name, NETWORK.replace("0/24", f"1{name[1:]}"))
 
 
 def pods_of(stack: LabStack, node: str) -> str:
@@ -146,6 +151,64 @@ def test_a_full_disk_fails_with_its_name_and_is_no_trouble_once_there_is_room(
     finally:
         faulty.must("exec", "h2", "--", "umount", folder)
     finished(faulty)
+
+
+LATE_S = 0.15
+RELAYED = 10_000  # a port's relay listens so much above it
+
+
+@contextmanager
+def far_away(stack: LabStack, name: str, *ports: int) -> Iterator[None]:
+    """What comes to these ports of a host from outside arrives late, and so does every answer."""
+    inside = ["ip", "netns", "exec", machine(stack, name).netns.name]
+    at = machine(stack, name).address
+    hook = "type nat hook prerouting priority -110; policy accept;"
+    late = "; ".join(f"iifname eth0 tcp dport {p} dnat to {at}:{p + RELAYED}" for p in ports)
+    with ExitStack() as undo:
+        for port in ports:
+            relay = subprocess.Popen(
+                [*inside, sys.executable, str(RELAY), str(port + RELAYED), str(port), str(LATE_S)],
+                stdout=subprocess.PIPE,
+            )
+            undo.callback(relay.wait, 10)
+            undo.callback(relay.kill)
+            assert relay.stdout is not None and relay.stdout.readline() == b"listening\n"
+            undo.callback(relay.stdout.close)
+        table = f"add table ip lab_far {{ chain late {{ {hook} {late}; }}; }}"
+        stack.must("exec", name, "--", "nft", table)
+        undo.callback(stack.disco, "exec", name, "--", "nft", "delete table ip lab_far")
+        yield
+
+
+def banner_s(address: str) -> float:
+    """How long SSH takes to say its name."""
+    begun = time.monotonic()
+    with socket.create_connection((address, 22), timeout=10) as connection:
+        assert connection.recv(4) == b"SSH-"
+    return time.monotonic() - begun
+
+
+def test_servers_far_away_leave_and_join(faulty: LabStack) -> None:
+    """SSH and the API answer 0.3 s later than here, as from another continent."""
+    finished(faulty)
+    text = faulty.file.read_text()
+    address = machine(faulty, "h1").address
+    assert banner_s(address) < LATE_S
+    with far_away(faulty, "h1", 22, 6443), far_away(faulty, "h2", 22):
+        assert LATE_S <= banner_s(address) < 10 * LATE_S
+        faulty.must(
+            "exec", "h2", "--", "rm", "-rf", "/opt/disco/kube", "/etc/disco/containerd.toml"
+        )
+        finished(faulty)
+        faulty.file.write_text(text.replace("count: 2", "count: 1"))
+        try:
+            faulty.must("apply", "--yes", "--allow-destroy", within_s=UP_S)
+            assert ready(faulty) == ["h1"]
+        finally:
+            faulty.file.write_text(text)
+    with far_away(faulty, "h1", 22, 6443):
+        finished(faulty)
+        faulty.must("check", "--wait", "60", within_s=240)
 
 
 def test_a_server_that_left_the_file_leaves_the_cluster_and_this_machine(faulty: LabStack) -> None:
