@@ -253,9 +253,9 @@ class VaultExecutors:
             try:
                 sealed = await self._unseal_once(action, bao)
             except DiscoError as error:
-                if "(400)" not in error.why:
+                if error.retry is Retry.LIKELY or "(404)" in error.why:  # it is being replaced
                     raise
-                refused.append(error)  # a wrong key: no other comes of waiting
+                refused.append(error)  # a wrong key, say: no other comes of waiting
                 return ""
             return sealed or await rolling_out(self._kube, action.cluster)
 
