@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -221,7 +221,7 @@ def make(
         steps = ordered(name, look.component.steps(look.seen))
         notes = tuple(look.component.notes(look.seen))
         if getattr(look.node.spec, "on_drift", "mend") == "report":
-            left = [s for s in steps if is_drift(s, applied or {})]
+            left = _drifted(steps, applied or {})
             steps = tuple(without(steps, {s.id for s in left}))
             notes += tuple(f"changed by hand and left so (on_drift): {s.title}" for s in left)
         parts.append(
@@ -238,8 +238,27 @@ def make(
     return Plan(stack, tuple(parts))
 
 
+def _drifted(steps: Sequence[Step], applied: Mapping[str, str]) -> list[Step]:
+    """Those that would only mend what people changed. A step that only waits is one of them when
+    all that it comes after is."""
+    found: dict[str, Step] = {}
+    waiting: list[Step] = []
+    ids = {s.id for s in steps}
+    for step in steps:
+        if all(a.waits for a in step.actions):
+            waiting.append(step)
+        elif is_drift(step, applied):
+            found[step.id] = step
+    for _ in waiting:  # one may come after another
+        for step in waiting:
+            behind = [a for a in step.after if a in ids]
+            if behind and all(a in found for a in behind):
+                found[step.id] = step
+    return list(found.values())
+
+
 def is_drift(step: Step, applied: Mapping[str, str]) -> bool:
-    """Whether all that a step does was done before just so, and is no longer so."""
+    """Whether all that a step changes was done before just so, and is no longer so."""
     changing = [a for a in step.actions if not a.waits]
     return all(applied.get(a.identity) == a.digest[:16] for a in changing)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from fake_components import Fakes, FakeSpec, Touch, component, graph_of, outputs_of, step
@@ -176,3 +177,26 @@ def test_what_comes_after_a_change_by_hand_that_is_left_so_keeps_its_order(tmp_p
     plan = planning.make("s", made.graph, looks, applied)
 
     assert [(n, s.after) for n, s in plan.steps] == [("a/s", ()), ("a/u", ("s",))]
+
+
+@dataclass(frozen=True)
+class Ready(Touch):
+    """Waits until something is there."""
+
+    waits: ClassVar[bool] = True
+
+
+def test_a_step_that_only_waits_is_left_out_with_all_that_it_waits_for(tmp_path: Path) -> None:
+    def waiting(name: str, *after: str) -> Step:
+        return Step(name, name, (Ready(name),), after)
+
+    steps = [step("s", "one"), waiting("w", "s"), waiting("x", "w"), waiting("alone")]
+    made = Fakes(graph_of([component("a", steps)]), tmp_path)
+    looks = in_virtual_time(planning.observe(made.graph, made.world))
+    object.__setattr__(made.graph.nodes["a"].spec, "on_drift", "report")
+
+    first = planning.make("s", made.graph, looks, {})
+    assert [n for n, _ in first.steps] == ["a/s", "a/w", "a/x", "a/alone"], "nothing is by hand"
+    applied = {Touch("one").identity: Touch("one").digest[:16]}
+    by_hand = planning.make("s", made.graph, looks, applied)
+    assert [n for n, _ in by_hand.steps] == ["a/alone"]
