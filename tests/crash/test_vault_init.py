@@ -14,6 +14,7 @@ from sim.compare import view
 from sim.interruption import Uninterrupted, from_nothing, tell
 from sim.stack import SimulatedStack
 from sim.state import ClusterState, VaultState
+from sim.store import simulated
 
 TOLD = "after the vault told its keys"
 Record = Callable[[str, Any], None]
@@ -32,7 +33,7 @@ def killed_before_keeping(whole: Uninterrupted) -> tuple[str, ...]:
 
 
 def store_of(stack: SimulatedStack) -> Store:
-    return Store(stack.place)
+    return simulated(stack.place)
 
 
 def cluster_of(stack: SimulatedStack) -> ClusterState:

@@ -11,19 +11,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from disco.layers.platform.openbao import KEYS
-from disco.store.store import Store
+from disco.store.team import layout
 from sim.stack import SimulatedStack
 from sim.state import ClusterState, HostState, State, VaultState
+from sim.store import simulated
 
 
 def view(stack: SimulatedStack) -> dict[str, Any]:
     """A stack's world as flat data: path -> value."""
-    store = Store(stack.place)
+    store = simulated(stack.place)
     state: State = stack.state
-    secrets: dict[str, Any] = {n: _fields(store, n) for n in store.names()}
+    secrets: dict[str, Any] = {n: store.fields(n) for n in store.names()}
     keys = secrets.pop(KEYS, {})
-    kept = stack.place.kept
-    files = {str(p.relative_to(kept)): p.read_bytes() for p in kept.rglob("*") if p.is_file()}
+    files = {p: store.shelf.file(p) for p in store.shelf.files() if p.startswith(layout.KEPT)}
     tree = {
         "networks": sorted(state.networks),
         "held": sorted(state.held),
@@ -32,17 +32,6 @@ def view(stack: SimulatedStack) -> dict[str, Any]:
         "kept": files,
     }
     return dict(_flat("", tree))
-
-
-def _fields(store: Store, name: str) -> dict[str, str]:
-    """A secret's fields; what was opened once is not opened again."""
-    sealed = (store.place.secrets / f"{name}.age").read_bytes()
-    if sealed not in _OPENED:
-        _OPENED[sealed] = store.fields(name)
-    return _OPENED[sealed]
-
-
-_OPENED: dict[bytes, dict[str, str]] = {}
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:

@@ -7,21 +7,81 @@ made before. So two runs of one stack can be compared, and a secret that is made
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Iterable, Mapping
 from functools import cache
+from pathlib import Path
 
+from disco.engine.errors import NotThere
 from disco.engine.gate import Report
-from disco.engine.place import Place
+from disco.engine.place import Place, write_atomically
 from disco.store.actions import Remember, remember
 from disco.store.generate import PUBLIC_FIELDS, Generator
 from disco.store.store import Store
+from disco.store.team import layout
 from sim.simulation import Simulation
 
 CANARY = "CANARY"
 
 
+class Folder:
+    """A shelf of plain files; the real one is proven by itself, and takes git some milliseconds."""
+
+    is_there = True
+
+    def __init__(self, top: Path) -> None:
+        self._top = top
+
+    def begin(self) -> None:
+        """There is nothing to make."""
+
+    def secrets(self) -> list[str]:
+        return [s for s in map(layout.secret_of, self.files()) if s]
+
+    def files(self) -> list[str]:
+        found = (p for p in self._top.rglob("*") if p.is_file() and p.name[0] != ".")
+        return sorted(p.relative_to(self._top).as_posix() for p in found)
+
+    def fields(self, secret: str) -> dict[str, str]:
+        content = self.file(layout.file_of(secret))
+        if content is None:
+            raise NotThere(f"there is no secret {secret}")
+        fields: dict[str, str] = json.loads(content)
+        return fields
+
+    def all_fields(self, secrets: Iterable[str]) -> dict[str, dict[str, str]]:
+        return {s: self.fields(s) for s in secrets}
+
+    def file(self, path: str) -> bytes | None:
+        try:
+            return (self._top / path).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def write(
+        self,
+        message: str,
+        secrets: Mapping[str, dict[str, str] | None] | None = None,
+        files: Mapping[str, bytes | None] | None = None,
+    ) -> None:
+        contents = dict(files or {})
+        for secret, fields in (secrets or {}).items():
+            contents[layout.file_of(secret)] = fields and json.dumps(fields).encode()
+        for path, content in contents.items():
+            if content is None:
+                (self._top / path).unlink(missing_ok=True)
+            else:
+                write_atomically(self._top / path, content)
+
+
+def simulated(place: Place) -> Store:
+    """Opened anew, as another process would."""
+    return Store(place, Folder(place.root / "store"))
+
+
 class SimulatedStore(Store):
     def __init__(self, place: Place, simulation: Simulation) -> None:
-        super().__init__(place)
+        super().__init__(place, Folder(place.root / "store"))
         self._simulation = simulation
 
     def put(self, name: str, fields: dict[str, str]) -> None:

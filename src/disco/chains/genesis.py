@@ -177,7 +177,7 @@ async def make_genesis(action: MakeGenesis, store: Store, report: Report) -> Non
     elif kept != content:
         raise DiscoError(
             f"{action.chain_id} already has another genesis",
-            where=str(store.place.kept / action.kept),
+            where=f"kept/{store.stack}/{action.kept}",
             why="a chain that runs can't change its first block",
             fix="take the chain down with its data, then make the new one: disco down",
         )

@@ -59,7 +59,8 @@ WRITE = Group("Write a stack file", sort_key=1)
 CHANGE = Group("Change what runs", sort_key=2)
 LOOK = Group("Look at what runs", sort_key=3)
 INSIDE = Group("Go inside", sort_key=4)
-THINGS = Group("What it is made of", sort_key=5)
+TEAM = Group("Who may know what", sort_key=5)
+THINGS = Group("What it is made of", sort_key=6)
 
 
 def of(stack: Path) -> str:

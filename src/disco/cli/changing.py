@@ -31,6 +31,7 @@ from disco.engine.narrow import WHOLE, Aim, narrowed
 from disco.engine.plan import Look, Plan
 from disco.layers.servers.local import LocalServers
 from disco.stack.model import Model
+from disco.store import shared
 
 Confirm = Callable[[Plan], bool]
 Told = dict[str, Any]
@@ -104,6 +105,7 @@ async def change(
         if missing := missing_rights(session):
             raise WrongUse(missing, fix=f"sudo disco {what}{of(file)}")
         with session.lock.hold(what) as held:
+            shared.take(session.store)
             with speak.doing("looking at what is there"):
                 plan, looks = await way.plan(session)
             told |= {"plan": plan.digest, "steps": len(plan.steps), "outcome": "nothing to do"}
@@ -115,8 +117,12 @@ async def change(
                 return int(Exit.FAILED)
             else:
                 session.declared.begin(session.loaded.specs)
+                shared.give_declared(session.store)
                 run, begun = new_run(), time.monotonic()
-                outcome = await _carry_out(session, plan, looks, run, held, parallel, what)
+                try:
+                    outcome = await _carry_out(session, plan, looks, run, held, parallel, what)
+                finally:
+                    shared.give_run(session.store, run, session.journal.read())
                 took = time.monotonic() - begun
                 told |= {"run": run, **_outcome_data(outcome), "seconds": round(took, 3)}
                 if outcome.ended is not Ended.DONE:
@@ -124,6 +130,7 @@ async def change(
                 done = f"Done: {human.count(outcome.done, 'step')} in {human.clock(took)}."
                 speak.talk(done, "green")
             _settle(session, way)
+            shared.give_declared(session.store)
         return await after(session, told) if after else int(Exit.DONE)
 
 

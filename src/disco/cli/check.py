@@ -12,6 +12,7 @@ from disco.cli.wiring import Session, open_stack
 from disco.engine.check import Check
 from disco.engine.component import Layer
 from disco.engine.errors import Exit, WrongUse
+from disco.store.checks import checks as store_checks
 
 
 async def check(
@@ -63,6 +64,8 @@ async def _chosen(session: Session, only: str, layer: str | None) -> list[Check]
     if layer:
         asked = [c for c in asked if c.layer is Layer[layer.upper()]]
     checks = [check for component in asked for check in component.checks(session.world)]
+    if not layer:
+        checks += store_checks(session.store)
     chosen = [c for c in checks if _is_chosen(c, only)]
     if not chosen:
         raise WrongUse(

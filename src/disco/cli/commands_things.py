@@ -1,4 +1,4 @@
-"""Names and flags of the commands about what a stack is made of: artifacts, chains, secrets."""
+"""Names and flags of the commands about what a stack is made of: artifacts, chains."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ OfStack = Annotated[
 
 artifacts = App(name="artifacts", group=THINGS, help="Programs and images: what is held here.")
 chain = App(name="chain", group=THINGS, help="Blockchains that can be run.")
-secrets = App(name="secrets", group=THINGS, help="What the stack keeps secret.")
-for part in (artifacts, chain, secrets):
+for part in (artifacts, chain):
     app.command(part)
 
 
@@ -126,14 +125,6 @@ def show(name: str, /, *, json: Json = False) -> int:
     from disco.cli import chain as module
 
     return module.show(name, json)
-
-
-@secrets.command(name="list")
-def list_secrets(*, file: File = STACK, json: Json = False) -> int:
-    """List names and fields; never a value."""
-    from disco.cli import secrets as module
-
-    return module.list_all(file, json)
 
 
 @app.command(group=THINGS)

@@ -15,7 +15,7 @@ from pathlib import Path
 from cyclopts import CycloptsError
 
 from disco import __version__
-from disco.cli import commands, commands_things, opened, speak  # noqa: F401
+from disco.cli import commands, commands_store, commands_things, opened, speak  # noqa: F401
 from disco.cli.app import app
 from disco.engine.errors import DiscoError, Exit, Several
 from disco.stack.problem import StackProblems

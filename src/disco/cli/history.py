@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from disco.cli import human, speak
+from disco.cli.opened import opened
 from disco.cli.wiring import located, lock_of
 from disco.engine.errors import Exit, WrongUse
 from disco.engine.journal import Journal
 from disco.engine.lock import Holder
+from disco.store import Store, shared
 
 HEADINGS = ["run", "when", "who", "what", "took", "plan", "disco", "done", "failed", "skipped"]
 HEADINGS += ["of", "ended"]
@@ -67,10 +69,23 @@ class Ran:
         return self.last - self.at if self.took_s is None else self.took_s
 
 
+def everywhere(store: Store) -> list[dict[str, Any]]:
+    """The records of this machine's runs and, of a team's stack, of the others', by time."""
+    mine = list(Journal(store.place.journal).read())
+    known = {r.get("run") for r in mine}
+    others = [r for r in shared.runs(store) if r.get("run") not in known]
+    return sorted([*others, *mine], key=lambda r: float(r.get("at", 0))) if others else mine
+
+
 def history(file: Path, run: str, as_json: bool) -> int:
     """Print the runs, or one of them. Returns the exit code."""
     _, place = located(file)
-    runs = runs_of(Journal(place.journal).read(), lock_of(place).last_holder())
+    store = Store(place)
+    opened(store)
+    if away := shared.refreshed(store):
+        speak.talk(away, "yellow")
+    records = everywhere(store)
+    runs = runs_of(records, lock_of(place, store).last_holder())
     if run:
         _print_one(_chosen(runs, run), as_json)
     elif as_json:

@@ -18,7 +18,7 @@ import pydantic
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from disco import plugin
-from disco.cli import commands, commands_things, wiring
+from disco.cli import commands, commands_store, commands_things, wiring
 from disco.cli.app import app
 from disco.engine.action import Action
 from disco.engine.component import Outputs
@@ -32,7 +32,12 @@ from disco.stack.shape import Variable, is_model, pinned, variables
 from disco.stack.spell import spelled
 
 TOP = Path(__file__).resolve().parents[3]
-DECLARED_IN = (commands, commands_things, wiring)  # importing them declares commands and actions
+DECLARED_IN = (
+    commands,
+    commands_store,
+    commands_things,
+    wiring,
+)  # importing them declares commands and actions
 NOTE = "<!-- Written by `python -m disco.cli.reference`. Don't edit. -->\n\n"
 EXITS = {
     Exit.DONE: ("done", "What was asked for is so."),

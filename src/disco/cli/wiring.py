@@ -15,6 +15,7 @@ from disco.artifacts import Artifacts, Lock, Obtainer
 from disco.artifacts.actions import Obtain
 from disco.chains.genesis import MakeGenesis, make_genesis
 from disco.cli.opened import opened, veiled
+from disco.cli.speak import talk
 from disco.engine import leaving
 from disco.engine.action import Action
 from disco.engine.component import Component, World
@@ -45,8 +46,18 @@ from disco.nspawn.reader import Nspawn
 from disco.stack.document import Origin
 from disco.stack.load import Loaded, load
 from disco.stack.model import Model
-from disco.store import Discard, Forget, Remember, Store, client_certificate, discard, forget
+from disco.store import (
+    Discard,
+    Forget,
+    Remember,
+    Store,
+    client_certificate,
+    discard,
+    forget,
+    shared,
+)
 from disco.store import remember as make_secret
+from disco.store.team.remote_lock import Both, TeamLock
 
 
 @dataclass
@@ -69,7 +80,7 @@ class Session:
 
     @property
     def lock(self) -> StackLock:
-        return lock_of(self.place)
+        return lock_of(self.place, self.store)
 
     def lookup(self, ref: SecretRef) -> str:
         return _lookup(self.store, ref)
@@ -148,9 +159,12 @@ def located(file: Path, environ: Mapping[str, str] = os.environ) -> tuple[Loaded
     return loaded, Place.of(file, loaded.name)
 
 
-def lock_of(place: Place) -> StackLock:
-    """What keeps a second run off the stack."""
-    return MachineLock(place.lock)
+def lock_of(place: Place, store: Store | None = None) -> StackLock:
+    """What keeps a second run off the stack: on this machine, and where a team has a store, on
+    every other one of theirs."""
+    here = MachineLock(place.lock)
+    team = shared.repository(store or Store(place))
+    return Both(here, TeamLock(team, place.root.name)) if team else here
 
 
 def wired(loaded: Loaded, place: Place) -> Graph:
@@ -188,6 +202,8 @@ async def open_stack(
         place.open()
     store = Store(place)
     opened(store)
+    if away := shared.refreshed(store):
+        talk(away, "yellow")
     artifacts = Artifacts(lock=Lock.beside(file))
 
     def lookup(ref: SecretRef) -> str:
@@ -207,6 +223,6 @@ def _lookup(store: Store, ref: SecretRef) -> str:
     if isinstance(ref, KeptRef):
         content = store.kept(ref.name)
         if content is None:
-            raise NotThere(f"the file {ref.name} is not kept yet", where=str(store.place.kept))
+            raise NotThere(f"the file {ref.name} is not kept yet", where=store.stack)
         return content.decode()
     return store.lookup(ref)

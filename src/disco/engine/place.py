@@ -11,7 +11,7 @@ from pathlib import Path
 
 from disco.engine.errors import WrongUse
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -50,21 +50,13 @@ class Place:
         return self.root / "lock"
 
     @property
-    def secrets(self) -> Path:
-        return self.root / "secrets"
-
-    @property
     def identity(self) -> Path:
-        return self.root / "identity.txt"
+        """The key of a store that the stack has for itself."""
+        return self.root / "identity"
 
     @property
     def hosts(self) -> Path:
         return self.root / "hosts"
-
-    @property
-    def kept(self) -> Path:
-        """Files that are not secret and can't be made again without the secrets."""
-        return self.root / "kept"
 
     def open(self) -> None:
         """Make the folder, or check that this program and this machine may use it."""
@@ -108,6 +100,13 @@ class Place:
                 where=str(self.root),
                 why=f"this DISCO knows formats up to {FORMAT}",
                 fix="use the newer DISCO with this stack",
+            )
+        if version < FORMAT:
+            raise WrongUse(
+                f"the state folder was written by an older DISCO (format {version})",
+                where=str(self.root),
+                why=f"this DISCO keeps secrets in another way (format {FORMAT})",
+                fix="take the stack down with the older DISCO, then come up with this one",
             )
         if found.get("machine") not in (None, machine_id()):
             raise WrongUse(

@@ -11,7 +11,11 @@ MAX_BYTES = 1 << 20
 
 def read(path: Path) -> str:
     """The file's text. Raises StackProblems."""
-    content = _content(path)
+    return text_of(_content(path), path)
+
+
+def text_of(content: bytes, path: Path) -> str:
+    """Bytes as text. path: what they are called. Raises StackProblems."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

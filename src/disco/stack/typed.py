@@ -11,14 +11,23 @@ from pydantic_core import ErrorDetails
 from disco.stack.document import Document
 from disco.stack.parse import parse
 from disco.stack.problem import StackProblems
-from disco.stack.read import read
+from disco.stack.read import read, text_of
 
 M = TypeVar("M", bound=pydantic.BaseModel)
 
 
 def typed(path: Path, model: type[M]) -> M:
     """What a file holds. Raises StackProblems with every mistake in its place."""
-    document = parse(read(path), str(path))
+    return _typed(read(path), str(path), model)
+
+
+def typed_text(content: bytes, where: str, model: type[M]) -> M:
+    """The same of bytes that are no file here. where: what they are called in problems."""
+    return _typed(text_of(content, Path(where)), where, model)
+
+
+def _typed(text: str, where: str, model: type[M]) -> M:
+    document = parse(text, where)
     if not document.problems:
         try:
             return model.model_validate(document.root)

@@ -28,7 +28,7 @@ class Remember(Action):
         return f"make {self.generate.describe()} and remember it as {self.secret}"
 
     def command(self) -> str:
-        return f"age --encrypt -i identity.txt -o secrets/{self.secret}.age  # {self.describe()}"
+        return f"disco secrets set {self.secret}  # {self.describe()}"
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Forget(Action):
         return f"forget the secret {self.secret}"
 
     def command(self) -> str:
-        return f"rm secrets/{self.secret}.age"
+        return f"disco secrets forget {self.secret}"
 
     @property
     def destroys(self) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ class Discard(Action):
         return f"discard the kept file {self.kept}"
 
     def command(self) -> str:
-        return f"rm kept/{self.kept}"
+        return f"git rm kept/STACK/{self.kept}"
 
     @property
     def destroys(self) -> tuple[str, ...]:

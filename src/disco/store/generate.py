@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import mnemonic
+import pyrage  # type: ignore[import-untyped]
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -20,7 +21,6 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from disco.store import certificates
-from disco.store.identity import Identity
 
 # Fields of secrets that anyone may see: they stay readable in the text of errors.
 PUBLIC_FIELDS = frozenset({"address", "crt", "id", "pub", "pub_key", "public", "recipient"})
@@ -140,8 +140,8 @@ class AgeIdentity(Generator):
         return "an age identity"
 
     def make(self) -> dict[str, str]:
-        key = Identity.new()
-        return {"identity": key.reveal(), "recipient": key.recipient}
+        key = pyrage.x25519.Identity.generate()
+        return {"identity": str(key), "recipient": str(key.to_public())}
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,11 @@ from disco.cli.wiring import Session
 from disco.engine import plan as planning
 from disco.engine.events import StepStarted
 from disco.engine.plan import Plan
-from disco.store.store import Store
 from sim import SimulatedStack
 from sim.executors import executors
 from sim.stacks import STACKS
 from sim.state import File
-from sim.store import CANARY
+from sim.store import CANARY, simulated
 
 
 def plain(plan: Plan) -> str:
@@ -56,14 +55,14 @@ def test_the_way_out_leaves_no_host_of_ours_and_nothing_on_those_of_others(
 def test_a_stack_that_was_taken_down_comes_up_again_with_the_same_keys(
     up: SimulatedStack,
 ) -> None:
-    store = Store(up.place)
+    store = simulated(up.place)
     names = {n for n in store.names() if not n.startswith("vault/init")}
     before = {n: store.fields(n) for n in names}
     up.down()
 
     assert up.apply().done
     assert up.plan().empty
-    assert {n: Store(up.place).fields(n) for n in names} == before
+    assert {n: simulated(up.place).fields(n) for n in names} == before
 
 
 def test_a_plan_is_the_same_bytes_each_time_and_changes_nothing(stack: SimulatedStack) -> None:
@@ -100,7 +99,7 @@ def test_no_plan_event_or_record_holds_a_secret_value(kept: Kept, up: SimulatedS
 
 
 def test_the_canary_is_in_the_world_so_that_it_could_be_seen(up: SimulatedStack) -> None:
-    store = Store(up.place)
+    store = simulated(up.place)
     values = [v for n in store.names() for v in store.fields(n).values()]
     files = [f for h in up.state.hosts.values() for f in h.files.values()]
 
@@ -307,6 +306,8 @@ def test_two_chains_of_one_definition_have_a_genesis_each(tmp_path: Path) -> Non
     ran = stack.apply()
 
     assert ran.done, ran.outcome
-    one, other = (Store(stack.place).kept(f"chains/{n}/genesis.json") for n in ("first", "second"))
+    one, other = (
+        simulated(stack.place).kept(f"chains/{n}/genesis.json") for n in ("first", "second")
+    )
     assert one and other and one != other
     assert stack.plan().empty

@@ -65,5 +65,5 @@ def test_actions_read_like_a_sentence() -> None:
     action = Remember("kubernetes/token", Hex(16))
     assert action.describe() == "make 16 random bytes in hex and remember it as kubernetes/token"
     assert action.identity == "remember secret kubernetes/token"
-    assert "secrets/kubernetes/token.age" in action.command()
+    assert "secrets set kubernetes/token" in action.command()
     assert action.destroys == ()

@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from git_lock import GitLock
+from people import People, Person
 
 from disco.engine.errors import DiscoError
 from disco.engine.lock import Held, Lock
 from disco.engine.machine_lock import MachineLock
+from disco.store.team.remote_lock import TeamLock
+from disco.store.team.repository import begin, join
 
 READY = "ready"
 
@@ -36,11 +38,22 @@ class Kind:
     outlives: bool
 
 
-def _git(folder: Path) -> GitLock:
-    store = folder / "store.git"
-    if not store.exists():
-        subprocess.run(["git", "init", "--quiet", "--bare", str(store)], check=True, timeout=60)
-    return GitLock(store)
+def _team(folder: Path) -> TeamLock:
+    """Of a team of one; every process has a clone of its own."""
+    one = People(folder).person("ana")
+    if not one.folder.exists():
+        People(folder).remote().init()
+        begin(one.repository(), "acme", "ana")
+        one.repository().sync()
+        return TeamLock(one.repository(), "dev")
+    clone = Person("ana", one.folder, one.url).clone(str(os.getpid()))
+    if not clone.is_there:
+        join(clone, one.repository().memory.known.root)
+    return TeamLock(clone, "dev")
+
+
+def _break(folder: Path) -> None:
+    assert _team(folder).break_it()
 
 
 KINDS = {
@@ -49,7 +62,7 @@ KINDS = {
         lambda folder: (folder / "lock.file").unlink(),
         outlives=False,
     ),
-    "git": Kind(_git, lambda folder: _git(folder).break_it(), outlives=True),
+    "team": Kind(_team, _break, outlives=True),
 }
 
 

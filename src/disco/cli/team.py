@@ -1,0 +1,214 @@
+"""`disco team`: who may read and change the store of a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pydantic
+
+from disco.cli import speak
+from disco.cli.opened import opened
+from disco.cli.wiring import located
+from disco.engine.errors import Exit, WrongUse
+from disco.engine.place import Place
+from disco.store import Store, opening, shared
+from disco.store.team.history import Commit
+from disco.store.team.keys import PublicKey
+from disco.store.team.repository import Repository
+from disco.store.team.team import Member, Role, Team
+
+HEADINGS = ["member", "role", "keys", "secrets it may read"]
+
+
+def init(file: Path, team: str, name: str, remote: str, keys: tuple[Path, ...]) -> int:
+    """Begin a team's store, with what the stack has kept for itself until now."""
+    _, place = located(file)
+    place.open()
+    old = Store(place)
+    opened(old)
+    if shared.repository(old):
+        raise WrongUse("the stack has a team's store already", where=str(place.root))
+    new = opening.begin_team(place, old, team, name, remote, keys)
+    speak.talk(f"{name} is the first admin of {team}.", "green")
+    speak.talk(f"Others join with: disco store join {remote} --root {new.memory.known.root}")
+    return int(Exit.DONE)
+
+
+def add(file: Path, name: str, keys: tuple[str, ...], role: Role) -> int:
+    """Add a member, or give one other keys or another role."""
+    team_store = _opened(file)
+    before = team_store.team()
+    member = _member(role, [_key(k) for k in keys])
+    after = _changed(before, members={**before.members, name: member})
+    verb = "Change" if name in before.members else "Add"
+    sealed = team_store.change_team(after, f"{verb} {name}")
+    speak.talk(f"{name} is {role}; {sealed} secrets were sealed anew.", "green")
+    return int(Exit.DONE)
+
+
+def remove(file: Path, name: str, yes: bool) -> int:
+    """Take a member out: seal all anew, and say what somebody has to change."""
+    team_store = _opened(file)
+    before = team_store.team()
+    if name not in before.members:
+        raise WrongUse(f"{name} is no member", why=f"members are {', '.join(before.members)}")
+    read = [s for s in _secrets(team_store) if name in before.who_can_read(s)]
+    speak.data_lines([[s] for s in read])
+    speak.talk(f"{name} could read these {len(read)}; each has to be changed where it is used.")
+    if not yes and speak.ask(f"Take {name} out of {before.team}? [y/N] ").lower() != "y":
+        speak.talk("Nothing was changed.")
+        return int(Exit.FAILED)
+    access = {p: tuple(n for n in names if n != name) for p, names in before.access.items()}
+    members = {n: m for n, m in before.members.items() if n != name}
+    after = _changed(before, members=members, access=access)
+    why = dict.fromkeys(read, f"{name} left the team and could read it")
+    sealed = team_store.change_team(after, f"Remove {name}", why)
+    speak.talk(f"{name} is out; {sealed} secrets were sealed anew, {len(read)} are to be changed.")
+    speak.talk("disco secrets list --owed names them; disco check is red until all are changed.")
+    return int(Exit.DONE)
+
+
+def access(file: Path, pattern: str, names: tuple[str, ...]) -> int:
+    """Say who may read the secrets that fit a pattern; nobody named: all members again."""
+    team_store = _opened(file)
+    before = team_store.team()
+    rules = {p: n for p, n in before.access.items() if p != pattern}
+    after = _changed(before, access={**rules, pattern: names} if names else rules)
+    told = ", ".join(names) or "everybody"
+    sealed = team_store.change_team(after, f"Let {told} read {pattern}")
+    speak.talk(f"{told} may read {pattern}; {sealed} secrets were sealed anew.", "green")
+    return int(Exit.DONE)
+
+
+def rotate(file: Path, keys: tuple[Path, ...]) -> int:
+    """Take other keys for myself; the old ones open nothing that is sealed from here on."""
+    team_store = _opened(file)
+    if not team_store.url:
+        raise WrongUse("the stack has no team's store", fix="disco team init")
+    before, me = team_store.team(), team_store.me()
+    fresh = opening.own_of(keys).public
+    member = _member(before.members[me].role, fresh)
+    after = _changed(before, members={**before.members, me: member})
+    sealed = team_store.change_team(after, f"Change the keys of {me}")
+    speak.talk(f"{me} has other keys; {sealed} secrets were sealed anew.", "green")
+    opening.use_keys(located(file)[1], keys)
+    return int(Exit.DONE)
+
+
+def list_all(file: Path, as_json: bool) -> int:
+    """Print the members, their roles and keys."""
+    team_store = _opened(file)
+    team, secrets = team_store.team(), _secrets(team_store)
+    if as_json:
+        speak.data_json(team.model_dump(mode="json"))
+        return int(Exit.DONE)
+    rows = [
+        [
+            name,
+            member.role.value,
+            ", ".join(_short(k) for k in member.public),
+            f"{sum(name in team.who_can_read(s) for s in secrets)} of {len(secrets)}",
+        ]
+        for name, member in sorted(team.members.items())
+    ]
+    speak.data_table(HEADINGS, rows)
+    return int(Exit.DONE)
+
+
+def verify(file: Path, as_json: bool) -> int:
+    """Believe nothing that was looked at before: every commit, every secret's recipients."""
+    team_store = _opened(file)
+    with speak.doing("verifying every commit"):
+        commits, wrong = team_store.log(), team_store.wrong()
+    team = team_store.team()
+    if as_json:
+        told = {"commits": len(commits), "root": team_store.memory.known.root, "wrong": wrong}
+        speak.data_json({**told, "team": team.team, "version": team.version})
+    for secret, why in wrong.items():
+        speak.talk(f"{secret}: {why}", "red")
+    if wrong:
+        speak.talk("Whoever may read them seals them anew by setting them: disco secrets set")
+        return int(Exit.RED)
+    if not as_json:
+        speak.talk(
+            f"{len(commits)} commits since {team_store.memory.known.root[:12]}, each signed by a "
+            f"member who may do what it does; {len(_secrets(team_store))} secrets sealed for whom "
+            f"{team.team} names.",
+            "green",
+        )
+    return int(Exit.DONE)
+
+
+def _opened(file: Path) -> Repository:
+    """The team's store, as the others left it; or the stack's own."""
+    _, place = located(file)
+    return opened_repository(place)
+
+
+def opened_repository(place: Place) -> Repository:
+    store = Store(place)
+    opened(store)
+    if away := shared.refreshed(store):
+        speak.talk(away, "yellow")
+    shelf = store.shelf
+    if not isinstance(shelf, Repository) or not shelf.is_there:
+        raise WrongUse(
+            "the stack has no store yet",
+            where=str(place.root),
+            fix="disco team init makes one for a team; disco up one for this machine alone",
+        )
+    return shelf
+
+
+def commit_data(commit: Commit) -> dict[str, str]:
+    at = commit.at.isoformat()
+    return {"at": at, "by": commit.by, "what": commit.message, "commit": commit.id}
+
+
+def _secrets(repository: Repository) -> list[str]:
+    return [s for s in repository.secrets() if not _is_state(s)]
+
+
+def _is_state(secret: str) -> bool:
+    return shared.is_state(secret.partition("/")[2])
+
+
+def _key(text: str) -> PublicKey:
+    """A key as it is typed: itself, or a file that has it."""
+    path = Path(text).expanduser()
+    line = text
+    if " " not in text and not text.startswith("age1"):
+        try:
+            line = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise WrongUse("a key can't be read", where=text, why=type(error).__name__) from None
+    if "PRIVATE KEY" in line or "SECRET-KEY" in line:
+        raise WrongUse("that is a private key", where=text, fix="name its public half")
+    try:
+        return PublicKey.parse(line)
+    except ValueError as error:
+        raise WrongUse("that is no key", where=text, why=str(error)) from None
+
+
+def _member(role: Role, keys: Iterable[PublicKey]) -> Member:
+    try:
+        return Member(role=role, keys=tuple(str(k) for k in keys))
+    except pydantic.ValidationError as error:
+        raise WrongUse("that can't be a member", why=_first(error)) from None
+
+
+def _changed(team: Team, **fields: object) -> Team:
+    try:
+        return team.changed(**fields)
+    except pydantic.ValidationError as error:
+        raise WrongUse("that can't be a team", why=_first(error)) from None
+
+
+def _first(error: pydantic.ValidationError) -> str:
+    return str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+
+
+def _short(key: PublicKey) -> str:
+    kind, _, rest = str(key).partition(" ")
+    return f"{kind} …{rest[-8:]}" if rest else f"{kind[:12]}…"

@@ -1,0 +1,36 @@
+"""Where things are in the repository.
+
+team.yaml, team.yaml.sig        who is in it, and an admin's signature over that
+secrets/STACK/COMPONENT/NAME.age   one age file per secret
+kept/STACK/…                    files that are not secret: a genesis, a certificate
+owed/STACK/COMPONENT/NAME       a secret that somebody who left could read, and nobody changed yet
+"""
+
+from __future__ import annotations
+
+import re
+
+SECRETS, SUFFIX = "secrets/", ".age"
+KEPT, OWED = "kept/", "owed/"
+NAME = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
+
+
+def is_name(name: str) -> bool:
+    """Whether it stays inside its folder, and its file can't be another name's folder."""
+    parts = name.split("/")
+    return bool(NAME.fullmatch(name)) and not any(p.endswith(SUFFIX) for p in parts)
+
+
+def file_of(secret: str) -> str:
+    return f"{SECRETS}{secret}{SUFFIX}"
+
+
+def secret_of(path: str) -> str | None:
+    """The secret whose file it is, STACK/COMPONENT/NAME, or None."""
+    if not (path.startswith(SECRETS) and path.endswith(SUFFIX)):
+        return None
+    return path.removeprefix(SECRETS).removesuffix(SUFFIX)
+
+
+def owed_of(secret: str) -> str:
+    return f"{OWED}{secret}"

@@ -1,0 +1,89 @@
+"""One secret's file: named fields and the secret's own path, sealed by age for who may read it.
+
+Without DISCO: `age -d -i KEY FILE` prints JSON, {"fields": …, "path": …}. The path is inside so
+that a file that was moved to another name is noticed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import pyrage  # type: ignore[import-untyped]
+
+from disco.engine.errors import DiscoError
+from disco.store.team.keys import NotOpened, Own, PublicKey
+
+STANZA = re.compile(rb"-> (X25519|ssh-ed25519|ssh-rsa) (\S+)")
+END = b"\n---"
+HEADER = b"age-encryption.org/v1\n"
+
+
+def seal(path: str, fields: dict[str, str], recipients: Sequence[PublicKey]) -> bytes:
+    """path: STACK/COMPONENT/NAME."""
+    plain = json.dumps({"path": path, "fields": fields}, sort_keys=True).encode()
+    sealed: bytes = pyrage.encrypt(plain, [k.recipient() for k in recipients])
+    return sealed
+
+
+def unseal(path: str, sealed: bytes, own: Own) -> dict[str, str]:
+    """The fields. Raises DiscoError for what was damaged, moved, or sealed for others."""
+    try:
+        plain = own.open(sealed)
+    except NotOpened as error:
+        raise _refused(path, f"it can't be opened with the keys here ({error})") from None
+    found = _parse(plain)
+    if found is None:
+        raise _refused(path, "it does not hold named fields")
+    inside, fields = found
+    if inside != path:
+        raise _refused(path, f"it was sealed as {inside}, and was moved here")
+    return fields
+
+
+def _parse(plain: bytes) -> tuple[str, dict[str, str]] | None:
+    """None for anything else: an error raised in here would carry the plain text with it."""
+    try:
+        whole = json.loads(plain)
+        path, fields = whole["path"], whole["fields"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    if not isinstance(path, str) or not isinstance(fields, dict):
+        return None
+    return (path, fields) if all(isinstance(v, str) for v in fields.values()) else None
+
+
+def wrong_recipients(sealed: bytes, recipients: Sequence[PublicKey]) -> str:
+    """What its header says against being sealed for exactly these; empty when nothing does.
+
+    SSH keys are named in a header by a tag; age recipients are not, they are counted.
+    """
+    if not sealed.startswith(HEADER) or END not in sealed:
+        return "it is no age file"
+    header = sealed[: sealed.index(END)]
+    found: Counter[tuple[str, str]] = Counter()
+    for kind, argument in STANZA.findall(header):
+        found[(kind.decode(), "" if kind == b"X25519" else argument.decode())] += 1
+    wanted = Counter(k.stanza for k in recipients)
+    extra, missing = found - wanted, wanted - found
+    parts = [f"it is also sealed for {_told(extra)}"] if extra else []
+    parts += [f"it is not sealed for {_told(missing)}"] if missing else []
+    return " and ".join(parts)
+
+
+def _told(stanzas: Counter[tuple[str, str]]) -> str:
+    return ", ".join(
+        f"{n} age key(s)" if not tag else f"the {kind} key with tag {tag}"
+        for (kind, tag), n in sorted(stanzas.items())
+    )
+
+
+def _refused(path: str, why: str) -> DiscoError:
+    return DiscoError(
+        f"the secret {path} is refused",
+        where=path,
+        why=why,
+        fix=f"disco secrets history {path} names who wrote it; disco store verify looks at all",
+    )
