@@ -140,6 +140,9 @@ def _believed(
             "another key's signature, or of another text" if commit.signature else "no signature",
         )  # fmt: skip
     role = judge.members[by].role
+    if role is Role.READER:
+        changed = changes[0].path if changes else "nothing"
+        raise _untrusted(commit, f"{by} changes {changed}", "an operator or admin", "a reader")
     for entry in changes:
         _may(commit, by, judge, entry)
     if after is not before and role is not Role.ADMIN:
@@ -148,13 +151,10 @@ def _believed(
 
 
 def _may(commit: Commit, by: str, team: Team, entry: Entry) -> None:
-    role = team.members[by].role
     if entry.mode not in FILE_MODES:
         raise _untrusted(
             commit, f"{entry.path} is no plain file", "mode 100644", f"mode {entry.mode}"
         )
-    if role is Role.READER:
-        raise _untrusted(commit, f"{by} changes {entry.path}", "an operator or admin", "a reader")
     secret = layout.secret_of(entry.path)
     if secret and by not in (able := team.who_can_read(secret)):
         raise _untrusted(
