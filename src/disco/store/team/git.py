@@ -343,7 +343,7 @@ def _environment() -> dict[str, str]:
     """The person's own, without what would lead git to another repository or another language."""
     kept = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "GIT_SSL_CAINFO", "GIT_PROXY_COMMAND")
     found = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in kept}
-    return {**found, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+    return {**found, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_REPLACE_OBJECTS": "1"}
 
 
 def _die_with_parent() -> None:
