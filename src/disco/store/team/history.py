@@ -23,6 +23,7 @@ GIT_NAMESPACE = "git"
 FILE_MODES = ("100644", "100755", "000000")
 TEAM_FILES = (FILE, SIGNATURE)
 BEGINS, ENDS = b"-----BEGIN SSH SIGNATURE-----", b"-----END SSH SIGNATURE-----"
+FIND_OUT = "find out who pushed it; nothing of the store is used until it is gone"
 MAGIC = b"SSHSIG\0\0\0\1"
 
 
@@ -87,7 +88,8 @@ def _team(content: bytes, commit: str) -> Team:
     try:
         return Team.read(content, f"{FILE} in {commit[:12]}")
     except StackProblems as error:
-        raise Untrusted(f"{FILE} can't be read", where=commit[:12], why=str(error)) from None
+        what, why = f"{FILE} in the commit {commit[:12]} can't be read", str(error)
+        raise Untrusted(what, where=FILE, why=why, fix=FIND_OUT) from None
 
 
 def verified(git: Git, old: str, new: str, root: str) -> tuple[list[Commit], Team]:
@@ -151,6 +153,11 @@ def _believed(
 
 
 def _may(commit: Commit, by: str, team: Team, entry: Entry) -> None:
+    if not layout.is_path(entry.path):
+        raise _untrusted(
+            commit, f"{entry.path[:80]!r} can't be the name of a file",
+            "lower-case letters, digits and . _ -", by,
+        )  # fmt: skip
     if entry.mode not in FILE_MODES:
         raise _untrusted(
             commit, f"{entry.path} is no plain file", "mode 100644", f"mode {entry.mode}"
@@ -227,5 +234,5 @@ def _untrusted(commit: Commit, what: str, expected: str, found: str, fix: str = 
         if commit.message
         else commit.id,
         why=f"expected {expected}; found {found}",
-        fix=fix or "find out who pushed it; nothing of the store is used until it is gone",
+        fix=fix or FIND_OUT,
     )

@@ -21,6 +21,11 @@ def is_name(name: str) -> bool:
     return bool(NAME.fullmatch(name)) and not any(p.endswith(SUFFIX) for p in parts)
 
 
+def is_path(path: str) -> bool:
+    """Whether it can be the path of a file of the store: none that leaves, hides or paints."""
+    return bool(NAME.fullmatch(path))
+
+
 def file_of(secret: str) -> str:
     return f"{SECRETS}{secret}{SUFFIX}"
 
