@@ -331,6 +331,8 @@ class Repository:
         self, ours: str, theirs: str, came: list[Commit], choose: Mapping[str, bool]
     ) -> str:
         """What is only here, commit by commit, on top of theirs."""
+        new = set(self.git.between(ours, theirs))
+        came = [c for c in came if c.id in new]
         return Replay(self.git, self.own, ours, theirs, came, choose).run(self._commit_blobs)
 
     # --- looking at all of it
