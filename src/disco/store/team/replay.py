@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from disco.engine.errors import DiscoError
+from disco.engine.errors import DiscoError, WrongUse
 from disco.store.team import history, layout
 from disco.store.team.git import ZERO, Entry, Git
 from disco.store.team.history import Commit
@@ -15,6 +16,7 @@ from disco.store.team.team import FILE, SIGNATURE, Team
 
 MakeCommit = Callable[[str, Mapping[str, str | None], str], str]
 TEAM_FILES = (FILE, SIGNATURE)
+TAKE_TEAM = f"disco store sync --theirs {FILE}, and change the team again"
 
 
 @dataclass(eq=False)
@@ -46,12 +48,20 @@ class Replay:
         base = self.git.text("merge-base", self.ours, self.theirs)
         mine = history.commits(self.git, self.git.between(base, self.ours))
         changes = self.git.changes(c.id for c in mine)
-        theirs = self._theirs()
-        if conflicts := list(self._conflicts(mine, changes, theirs)):
-            raise self._conflict(conflicts)
-        head = self.theirs
+        both = self._both(mine, changes)
+        same = self._same(both)
+        if FILE in both and self.choose.get(FILE) and FILE not in same:
+            raise WrongUse(
+                "the team of the others is taken",
+                why="a change of the team stands on the version before it",
+                fix=TAKE_TEAM,
+            )
+        open_ = [(p, c) for p, (_, c) in both.items() if p not in same and p not in self.choose]
+        if open_:
+            raise self._conflict(open_)
+        head, chosen = self.theirs, {**self.choose, **dict.fromkeys(same, False)}
         for commit in mine:
-            head = self._one(commit, changes[commit.id], head, theirs, make)
+            head = self._one(commit, changes[commit.id], head, chosen, make)
         return head
 
     def _theirs(self) -> set[str]:
@@ -64,25 +74,37 @@ class Replay:
             if not (_changes_team(entries) and layout.secret_of(entry.path))
         }
 
-    def _conflicts(
-        self, mine: list[Commit], changes: dict[str, list[Entry]], theirs: set[str]
-    ) -> Iterator[tuple[str, Commit]]:
-        """Paths that both changed, to something else, with my last commit that did."""
-        there = self.git.tree(self.theirs)
+    def _both(
+        self, mine: list[Commit], changes: dict[str, list[Entry]]
+    ) -> dict[str, tuple[Entry, Commit]]:
+        """Paths that both changed, each with my last change of it."""
+        theirs = self._theirs()
         last: dict[str, tuple[Entry, Commit]] = {}
         for commit in mine:
             entries = changes[commit.id]
             for entry in entries:
                 if not (_changes_team(entries) and layout.secret_of(entry.path)):
                     last[entry.path] = (entry, commit)
-        for path, (entry, commit) in sorted(last.items()):
-            is_open = path in theirs and path not in self.choose
-            counts = path != SIGNATURE and not path.startswith(layout.OWED)
-            if is_open and counts and there.get(path) != _blob(entry):
-                yield path, commit
+        counts = (p for p in sorted(last) if p != SIGNATURE and not p.startswith(layout.OWED))
+        return {p: last[p] for p in counts if p in theirs}
+
+    def _same(self, both: Mapping[str, tuple[Entry, Commit]]) -> set[str]:
+        """Those of them that are the same now, here and there."""
+        there = self.git.tree(self.theirs)
+        return {p for p, (e, _) in both.items() if self._is_same(p, there.get(p), _blob(e))}
+
+    def _is_same(self, path: str, one: str | None, other: str | None) -> bool:
+        secret = layout.secret_of(path)
+        if one == other or not (secret and one and other):
+            return one == other
+        try:
+            return self._fields(secret, one) == self._fields(secret, other)
+        except DiscoError:
+            return False
 
     def _conflict(self, conflicts: list[tuple[str, Commit]]) -> Conflict:
         by = self.git.changes(c.id for c in self.came)
+        me = history.team_at(self.git, self.ours).name_of(self.own.public)
         told = []
         for path, commit in conflicts:
             other = next(
@@ -90,41 +112,78 @@ class Replay:
             )
             name = layout.secret_of(path) or path
             their = f"{other.by} at {other.at:%Y-%m-%d %H:%M:%S} UTC" if other else "somebody"
-            told.append(f"{name}: here at {commit.at:%Y-%m-%d %H:%M:%S} UTC, there by {their}")
+            told.append(
+                f"{name}: here by {me} at {commit.at:%Y-%m-%d %H:%M:%S} UTC, there by {their}"
+            )
         first = layout.secret_of(conflicts[0][0]) or conflicts[0][0]
         return Conflict(
             f"changed here and there: {first}"
             + (f" and {len(conflicts) - 1} more" if len(conflicts) > 1 else ""),
             where=str(self.git.folder),
-            fix=f"choose one: disco store sync --mine {first}, or --theirs {first}",
+            fix=TAKE_TEAM
+            if first == FILE
+            else f"choose one: disco store sync --mine {first}, or --theirs {first}",
             details=tuple(told),
             paths=tuple(p for p, _ in conflicts),
         )
 
     def _one(
-        self, commit: Commit, changes: list[Entry], head: str, theirs: set[str], make: MakeCommit
+        self,
+        commit: Commit,
+        changes: list[Entry],
+        head: str,
+        chosen: Mapping[str, bool],
+        make: MakeCommit,
     ) -> str:
         """One of my commits on a new head; the head itself when nothing of it is left."""
         now = self.git.tree(head)
-        blobs = {e.path: _blob(e) for e in changes if self.choose.get(e.path, True)}
-        before = history.team_at(self.git, commit.parent)
-        if _changes_team(changes):
-            if self.choose.get(FILE) is False:
-                return head
-            team = history.team_at(self.git, commit.id)
-            blobs.update({p: now[p] for p in theirs if layout.secret_of(p) and p in now})
+        if not _changes_team(changes):
+            blobs = self._of_secrets(commit, changes, head, chosen)
+        elif chosen.get(FILE) is False:
+            return head
         else:
-            team = history.team_at(self.git, head)
-        for path, blob in blobs.items():
-            secret = layout.secret_of(path)
-            if secret and blob:
-                same = team.recipients(secret) == before.recipients(secret) and path not in theirs
-                blobs[path] = blob if same else self._resealed(secret, blob, team)
+            blobs = self._of_team(commit, changes, head, now)
         blobs = {p: b for p, b in blobs.items() if now.get(p) != b}
         return make(head, blobs, commit.message) if blobs else head
 
+    def _of_secrets(
+        self, commit: Commit, changes: list[Entry], head: str, chosen: Mapping[str, bool]
+    ) -> dict[str, str | None]:
+        """What it changed, each secret sealed for who may read it now."""
+        blobs = {e.path: _blob(e) for e in changes if chosen.get(e.path, True)}
+        before, team = (history.team_at(self.git, c) for c in (commit.parent, head))
+        for path, blob in blobs.items():
+            secret = layout.secret_of(path)
+            if secret and blob and team.recipients(secret) != before.recipients(secret):
+                blobs[path] = self._resealed(secret, blob, team)
+        return blobs
+
+    def _of_team(
+        self, commit: Commit, changes: list[Entry], head: str, now: Mapping[str, str]
+    ) -> dict[str, str | None]:
+        """The team as it changed, and what is there now sealed for it: a secret that they removed
+        stays removed, and one that they wrote is owed when somebody leaves who could read it."""
+        before, team = (history.team_at(self.git, c) for c in (head, commit.id))
+        blobs = {e.path: _blob(e) for e in changes if not layout.secret_of(e.path)}
+        secrets = {s: now[p] for p in now if (s := layout.secret_of(p))}
+        marks = {layout.owed_of(s) for s in secrets}
+        blobs = {p: b for p, b in blobs.items() if not p.startswith(layout.OWED) or p in marks}
+        gone = before.members.keys() - team.members.keys()
+        for secret, blob in secrets.items():
+            if team.recipients(secret) == before.recipients(secret):
+                continue
+            blobs[layout.file_of(secret)] = self._resealed(secret, blob, team)
+            if left := sorted(gone & set(before.who_can_read(secret))):
+                why = f"{', '.join(left)} left the team and could read it"
+                mark = json.dumps({"why": why}).encode() + b"\n"
+                blobs.setdefault(layout.owed_of(secret), self.git.blob(mark))
+        return blobs
+
+    def _fields(self, secret: str, blob: str) -> dict[str, str]:
+        return unseal(secret, self.git.read(blob), self.own)
+
     def _resealed(self, secret: str, blob: str, team: Team) -> str:
-        fields = unseal(secret, self.git.read(blob), self.own)
+        fields = self._fields(secret, blob)
         return self.git.blob(seal(secret, fields, team.recipients(secret)))
 
 
