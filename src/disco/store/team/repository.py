@@ -233,7 +233,11 @@ class Repository:
         head = self.head()
         written = {p: c for p, c in contents.items() if c is not None}
         blobs = dict(zip(written, self.git.blobs(list(written.values())), strict=True))
-        commit = self._commit_blobs(head, {p: blobs.get(p) for p in contents}, message)
+        now = self.tree()
+        changes = {p: blobs.get(p) for p in contents if now.get(p) != blobs.get(p)}
+        if not changes:
+            return head
+        commit = self._commit_blobs(head, changes, message)
         self._move(head, commit)
         return commit
 
