@@ -3,22 +3,23 @@
 team.yaml, team.yaml.sig        who is in it, and an admin's signature over that
 secrets/STACK/COMPONENT/NAME.age   one age file per secret
 kept/STACK/…                    files that are not secret: a genesis, a certificate
-owed/STACK/COMPONENT/NAME       a secret that somebody who left could read, and nobody changed yet
+owed/STACK/COMPONENT/NAME.owed  a secret that somebody who left could read, and nobody changed yet
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 SECRETS, SUFFIX = "secrets/", ".age"
-KEPT, OWED = "kept/", "owed/"
+KEPT, OWED, MARK = "kept/", "owed/", ".owed"
 NAME = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
 
 
 def is_name(name: str) -> bool:
     """Whether it stays inside its folder, and its file can't be another name's folder."""
     parts = name.split("/")
-    return bool(NAME.fullmatch(name)) and not any(p.endswith(SUFFIX) for p in parts)
+    return bool(NAME.fullmatch(name)) and not any(p.endswith((SUFFIX, MARK)) for p in parts)
 
 
 def is_path(path: str) -> bool:
@@ -38,4 +39,21 @@ def secret_of(path: str) -> str | None:
 
 
 def owed_of(secret: str) -> str:
-    return f"{OWED}{secret}"
+    return f"{OWED}{secret}{MARK}"
+
+
+def owing(path: str) -> str | None:
+    """The secret that a file says is owed, or None."""
+    if not (path.startswith(OWED) and path.endswith(MARK)):
+        return None
+    return path.removeprefix(OWED).removesuffix(MARK)
+
+
+def nested(paths: Iterable[str]) -> tuple[str, str] | None:
+    """A path and another one that is its folder: git has room for one of them only."""
+    there = set(paths)
+    for path in there:
+        for at, letter in enumerate(path):
+            if letter == "/" and path[:at] in there:
+                return path, path[:at]
+    return None

@@ -251,6 +251,7 @@ class Repository:
         team = history.team_at(self.git, on)
         name, key = self._writer(team)
         self._may_write(team, name, blobs)
+        self._has_room(on, blobs)
         tree = self.git.with_changes(on, blobs)
         return self.git.commit(tree, [on], f"{message}\n", name, key)
 
@@ -262,6 +263,19 @@ class Repository:
                     f"{name} may not change the secret {secret}",
                     why=f"only {', '.join(able)} may read it",
                 )
+
+    def _has_room(self, on: str, blobs: Mapping[str, str | None]) -> None:
+        """git takes a file away, without a word, for a folder in its place."""
+        added = [p for p, blob in blobs.items() if blob and not layout.secret_of(p)]
+        if not any(p.startswith(layout.KEPT) for p in added):
+            return
+        left = [p for p in self.git.tree(on) if p not in blobs]
+        if both := layout.nested([*left, *added]):
+            raise WrongUse(
+                f"{both[1]} can't be file and folder at once",
+                why=f"there are to be {both[1]} and {both[0]}",
+                fix="keep it under another name",
+            )
 
     # --- the others
 
@@ -359,12 +373,20 @@ class Repository:
 
     def owed(self) -> dict[str, str]:
         """Secret -> why it has to be changed."""
-        owed = [p for p in self.tree() if p.startswith(layout.OWED)]
-        contents = self.git.read_all(self.tree()[p] for p in owed)
+        owed = {s: blob for p, blob in self.tree().items() if (s := layout.owing(p))}
+        contents = self.git.read_all(owed.values())
         return {
-            p.removeprefix(layout.OWED): str(json.loads(c).get("why", ""))
-            for p, (_, _, c) in zip(owed, contents, strict=True)
+            secret: _why(content)
+            for secret, (_, _, content) in zip(owed, contents, strict=True)
         }
+
+
+def _why(mark: bytes) -> str:
+    """Any operator can write one, so that it may hold anything."""
+    try:
+        return str(json.loads(mark)["why"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return "it is marked so"
 
 
 def begin(repository: Repository, team: str, member: str) -> None:
