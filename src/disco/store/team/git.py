@@ -256,7 +256,8 @@ class Git:
         return True
 
     def is_ancestor(self, one: str, of: str) -> bool:
-        return one == of or self.answers("merge-base", "--is-ancestor", one, of)
+        """ZERO is before everything; what is not here is before nothing."""
+        return one in (of, ZERO) or self.answers("merge-base", "--is-ancestor", one, of)
 
     def between(self, old: str, new: str) -> list[str]:
         """Commits that lead from one to the other, oldest first."""

@@ -291,12 +291,13 @@ class Repository:
         with self.git.writing():
             pulled = 0
             for attempt in range(ATTEMPTS):
+                seen = self.newest.known.shared  # before it is fetched: other clones go on meanwhile
                 self.git.fetch(self.url, BRANCH, FETCHED)
                 theirs = self.git.ref(FETCHED)
-                pulled += self._take(theirs, choose or {})
+                pulled += self._take(theirs, seen, choose or {})
                 ours = self.head()
                 if ours == theirs:
-                    self._shared(ours)
+                    self.shared(ours)
                     return Synced(pulled)
                 pushed = len(self.git.between(theirs, ours))
                 try:
@@ -305,7 +306,7 @@ class Repository:
                     pause = min(PAUSE_S * 2**attempt, LONGEST_PAUSE_S)
                     time.sleep(pause * random.uniform(0.5, 1.5))
                     continue
-                self._shared(ours)
+                self.shared(ours)
                 return Synced(pulled, pushed)
         raise DiscoError(
             "the others were always first",
@@ -314,12 +315,17 @@ class Repository:
             fix="what was changed here is kept; try again: disco store sync",
         )
 
-    def _shared(self, head: str) -> None:
+    def shared(self, head: str) -> None:
+        """Remember that the remote has it."""
         self.memory.note(shared=head)
-        self.newest.note(shared=head)
+        if self.git.is_ancestor(self.newest.known.shared, head):
+            self.newest.note(shared=head)
 
-    def _take(self, theirs: str, choose: Mapping[str, bool]) -> int:
-        """Bring the branch here up to the remote's, what is only here on top. How many came."""
+    def _take(self, theirs: str, seen: str, choose: Mapping[str, bool]) -> int:
+        """Bring the branch here up to the remote's, what is only here on top. How many came.
+
+        seen: what this account had seen of it before it was asked.
+        """
         known = self.memory.known
         if theirs == ZERO:
             if known.shared != ZERO:
@@ -330,7 +336,7 @@ class Repository:
                     fix="ask who removed it; this clone has all of it",
                 )
             return 0
-        self.must_have(self.newest.known.shared, theirs)
+        self.must_have(seen, theirs)
         old = self.must_have(known.shared, theirs)
         came, _ = history.verified(self.git, old, theirs, known.root)
         ours = self.head()
@@ -415,13 +421,15 @@ def join(repository: Repository, root: str) -> None:
     """Take a team's store from its remote, if its history begins with this commit."""
     git = repository.git
     git.init()
+    seen = repository.newest.known.shared
     git.fetch(repository.url, BRANCH, FETCHED)
     head = git.ref(FETCHED)
     if head == ZERO:
         raise WrongUse("there is no store yet", where=repository.url, fix="disco team init")
     history.verified(git, ZERO, head, root)
-    repository.must_have(repository.newest.known.shared, head)
-    repository.memory.note(root=root, shared=head)
+    repository.must_have(seen, head)
+    repository.memory.note(root=root)
+    repository.shared(head)
     git.move(BRANCH, head, git.ref(BRANCH))
     repository.memory.note(verified=head)
 
