@@ -454,6 +454,15 @@ def test_a_new_clone_of_the_same_account_takes_nothing_older(people: People) -> 
     assert not people.person("ben").repository().is_there
 
 
+def test_joining_is_remembered_by_the_account(people: People) -> None:
+    ben = people.person("ben").repository()
+    root = ben.memory.known.root
+    for path in (ben.memory.path, ben.newest.path):
+        path.unlink(missing_ok=True)
+    join(ben, root)
+    assert ben.newest.known.shared == ben.head()
+
+
 def test_a_new_clone_takes_no_other_beginning(people: People) -> None:
     mallory = people.person("mallory")
     other = mallory.repository()

@@ -23,6 +23,9 @@ ZERO = "0" * 40
 LOCAL_S, REMOTE_S = 60.0, 120.0
 STALE_AFTER_S = 2.0
 WRITERS_WAIT_S = 60.0
+# What git says of a push that came second; of hooks and quotas that take none, it says others.
+SECOND = (b"fetch first", b"non-fast-forward", b"stale info", b"cannot lock ref",
+          b"failed to update ref", b"incorrect old value", b"reference already exists")  # fmt: skip
 # What a person's own settings must not change in plumbing; their credentials and agent stay.
 SETTINGS = {
     "core.fsync": "all",
@@ -285,8 +288,7 @@ class Git:
         if done.returncode == 0:
             return
         said = done.stdout + done.stderr
-        if any(w in said for w in (b"rejected", b"stale info", b"fetch first", b"cannot lock ref",
-                                   b"failed to update ref", b"remote rejected")):  # fmt: skip
+        if any(words in said for words in SECOND):
             raise Rejected(said.decode(errors="replace").strip()[-300:])
         raise unreachable(url, done.stderr)
 

@@ -289,9 +289,9 @@ class Repository:
         if not self.url:
             return Synced(online=False)
         with self.git.writing():
-            pulled = 0
+            pulled, said = 0, ""
             for attempt in range(ATTEMPTS):
-                seen = self.newest.known.shared  # before it is fetched: other clones go on meanwhile
+                seen = self.newest.known.shared  # before the fetch: other clones go on after it
                 self.git.fetch(self.url, BRANCH, FETCHED)
                 theirs = self.git.ref(FETCHED)
                 pulled += self._take(theirs, seen, choose or {})
@@ -302,7 +302,8 @@ class Repository:
                 pushed = len(self.git.between(theirs, ours))
                 try:
                     self.git.push(self.url, ours, BRANCH)
-                except Rejected:
+                except Rejected as rejected:
+                    said = str(rejected)
                     pause = min(PAUSE_S * 2**attempt, LONGEST_PAUSE_S)
                     time.sleep(pause * random.uniform(0.5, 1.5))
                     continue
@@ -311,7 +312,7 @@ class Repository:
         raise DiscoError(
             "the others were always first",
             where=self.url,
-            why=f"{ATTEMPTS} attempts to push",
+            why=f"{ATTEMPTS} attempts to push; the last one: {said}",
             fix="what was changed here is kept; try again: disco store sync",
         )
 
@@ -382,8 +383,7 @@ class Repository:
         owed = {s: blob for p, blob in self.tree().items() if (s := layout.owing(p))}
         contents = self.git.read_all(owed.values())
         return {
-            secret: _why(content)
-            for secret, (_, _, content) in zip(owed, contents, strict=True)
+            secret: _why(content) for secret, (_, _, content) in zip(owed, contents, strict=True)
         }
 
 
