@@ -20,6 +20,7 @@ BRANCH = "refs/heads/main"
 REMOTE = "origin"
 FETCHED = f"refs/remotes/{REMOTE}/main"
 ZERO = "0" * 40
+KEPT_TREES = 8
 LOCAL_S, REMOTE_S = 60.0, 120.0
 STALE_AFTER_S = 2.0
 WRITERS_WAIT_S = 60.0
@@ -60,6 +61,7 @@ class Git:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._trees: dict[str, dict[str, str]] = {}
 
     @property
     def is_there(self) -> bool:
@@ -172,18 +174,17 @@ class Git:
         yield from self.read_all(self.text(*words).split())
 
     def tree(self, commit: str) -> dict[str, str]:
-        """Path -> blob, of everything in a commit."""
+        """Path -> blob, of everything in a commit, which never changes: asked for once."""
+        if commit in self._trees:
+            return dict(self._trees[commit])
         found = {}
         for line in self.run("ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0"):
             if line:
                 about, _, path = line.partition(b"\t")
                 found[path.decode(errors="replace")] = about.split()[2].decode()
+        if len(commit) == len(ZERO):
+            self._trees = {**dict(list(self._trees.items())[-KEPT_TREES:]), commit: dict(found)}
         return found
-
-    def tree_entry(self, commit: str, path: str) -> str | None:
-        """The blob at a path of a commit, or None."""
-        words = self.text("ls-tree", "--full-tree", commit, "--", path).split()
-        return words[2] if len(words) > 2 and words[1] == "blob" else None
 
     def changes(self, commits: Iterable[str]) -> dict[str, list[Entry]]:
         """Commit -> what it changed against its first parent, by one process."""

@@ -78,7 +78,7 @@ def _parse(name: str, content: bytes) -> Commit:
 
 def team_at(git: Git, commit: str) -> Team:
     """As that commit has it. Raises Untrusted where it can't be read."""
-    blob = git.tree_entry(commit, FILE)
+    blob = git.tree(commit).get(FILE)
     if blob is None:
         raise Untrusted(f"the commit {commit[:12]} has no {FILE}", where=str(git.folder))
     return _team(git.read(blob), commit)
