@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 
 from bench.measure import Took, disco, line, load, process
 from disco.engine.place import Place
-from disco.store import Store, opening
+from disco.store import opening
+from disco.store.store import Store
 from disco.store.team import keys
 from disco.store.team.git import ZERO
 from disco.store.team.history import verified

@@ -15,7 +15,7 @@ from bench.measure import disco, line, load, process
 from disco.artifacts import Artifacts
 from disco.engine.place import Place
 from disco.engine.secret import SecretRef
-from disco.store import Store
+from disco.store.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 NETWORK = "10.88.220"

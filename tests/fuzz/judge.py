@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest.mock import patch
 
+import pyrage  # type: ignore[import-untyped]
+
 from disco.artifacts.lock import LOCK_NAME, Figure, Lock
 from disco.chains import registry as definitions
 from disco.chains.definition import Chain
@@ -28,7 +30,10 @@ from disco.layers.servers.artifacts import Artifacts, ArtifactsOutputs, Artifact
 from disco.layers.servers.ssh import known_host_key
 from disco.stack.load import Loaded, load
 from disco.stack.problem import StackProblems
-from disco.store import identity
+from disco.store import opening
+from disco.store.team.keys import NotOpened, Own
+from disco.store.team.memory import Memory
+from disco.store.team.team import Team
 from fuzz.originals import MINE, OWN_STACK
 from sim.artifacts import SimulatedArtifacts
 from sim.simulation import Simulation
@@ -38,6 +43,7 @@ T = TypeVar("T")
 # The same for every input; looking for plugins takes longer than all the rest.
 components, sections = cache(registry.components), cache(registry.sections)
 _shipped = cache(definitions.find)
+SEALED = pyrage.encrypt(b"for somebody else", [pyrage.x25519.Identity.generate().to_public()])
 
 
 class Diverged(Exception):
@@ -132,13 +138,37 @@ class Judge:
     def identity(self, content: bytes) -> None:
         path = self.put(self.place.identity, content)
         path.chmod(0o600)
+        own = Own([path])
         try:
             with placed(path, position=False):
-                identity.load(path)
+                assert own.public
+                own.open(SEALED)
+        except NotOpened:
+            return
         except DiscoError as error:
             if re.search("AGE-SECRET-KEY-1.", str(error)):
                 raise Diverged("a refusal tells the key") from error
             raise
+
+    def team(self, content: bytes) -> None:
+        path = self.folder / "team.yaml"
+        with placed(path):
+            team = Team.read(content, str(path))
+        if Team.read(team.text(), str(path)) != team:
+            raise Diverged("a team changes by being written and read")
+
+    def settings(self, content: bytes) -> None:
+        path = self.put(self.place.root / opening.SETTINGS, content)
+        try:
+            with placed(path, position=False):
+                opening.repository(self.place)
+        finally:
+            path.unlink()
+
+    def memory(self, content: bytes) -> None:
+        path = self.put(self.place.root / "team-seen.json", content)
+        with placed(path, position=False):
+            Memory(path).note(shared="0" * 40)
 
     def known_hosts(self, content: bytes) -> None:
         known_host_key("192.0.2.11", 22, self.put(self.folder / "known_hosts", content))

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 import bech32
+import pyrage  # type: ignore[import-untyped]
 
 from sim.stacks import STACKS
 
@@ -70,9 +71,25 @@ RUN = (
 )
 JOURNAL = "".join(json.dumps({"at": 1767225600.5 + i, **r}) + "\n" for i, r in enumerate(RUN))
 HOLDER = '{"token": 3, "who": "ann@desk", "what": "apply", "pid": 4194304, "at": 1767225600.5}\n'
-MARKER = '{"format": 1, "machine": null, "host": "desk"}\n'
+MARKER = '{"format": 2, "machine": null, "host": "desk"}\n'
 KEY = bech32.bech32_encode("age-secret-key-", bech32.convertbits(bytes(range(32)), 8, 5) or [])
 IDENTITY = f"# public key: age1{'q' * 58}\n{KEY.upper()}\n"
+SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMNsT/8MYSWwaJVBEwAzJeFtr9kPXSBRS6rlDL5OsQ9C"
+RECIPIENT = str(pyrage.x25519.Identity.from_str(KEY.upper()).to_public())
+TEAM = f"""\
+team: acme
+version: 3
+members:
+  ana:
+    role: admin
+    keys:
+      - "{SSH_KEY}"
+  ben: {{role: reader, keys: [{RECIPIENT}]}}
+access:
+  "production/*": [ana]
+"""
+SETTINGS = '{"remote": "git@host:team.git", "root": "' + "a" * 40 + '", "keys": ["/home/a/key"]}\n'
+MEMORY = json.dumps(dict.fromkeys(("root", "shared", "verified"), "a" * 40)) + "\n"
 KNOWN_HOSTS = (
     "192.0.2.11,a ssh-ed25519 AAAAa\n[192.0.2.11]:2222 ssh-ed25519 AAAAb\n|1|x= ssh-rsa B\n"
 )
@@ -91,15 +108,21 @@ ORIGINALS: dict[str, tuple[bytes, ...]] = {
     "holder": (HOLDER.encode(),),
     "marker": (MARKER.encode(),),
     "identity": (IDENTITY.encode(),),
+    "team": (TEAM.encode(),),
+    "settings": (SETTINGS.encode(),),
+    "memory": (MEMORY.encode(),),
     "known_hosts": (KNOWN_HOSTS.encode(),),
 }
 SHARES = {
-    "stack": 34,
-    "chain": 20,
-    "lock": 16,
+    "stack": 30,
+    "chain": 18,
+    "lock": 14,
     "journal": 10,
     "holder": 6,
     "marker": 6,
     "identity": 4,
+    "team": 4,
+    "settings": 2,
+    "memory": 2,
     "known_hosts": 4,
 }

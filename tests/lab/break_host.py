@@ -11,7 +11,7 @@ from stack import until
 from tools import BIG, CHAIN, HEALTHCHECK, Json, Tools
 
 from disco.chains.genesis import genesis_name
-from disco.store import client_certificate
+from disco.store.certificates import client_certificate
 
 GENESIS = genesis_name("akash")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from stack import LabStack
 
-from disco.store import Store
-from disco.store.generate import PUBLIC_FIELDS
+from disco.store.redact import PUBLIC_FIELDS
+from disco.store.store import Store
 
 PAUSE_S = 0.03
 

@@ -8,7 +8,7 @@ from typing import Any
 from stack import LabStack, until
 
 from disco.engine.secret import SecretRef
-from disco.store import Store
+from disco.store.store import Store
 
 
 def status(stack: LabStack, pod: str) -> dict[str, Any]:

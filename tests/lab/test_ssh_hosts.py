@@ -14,7 +14,7 @@ from stack import LabStack, lab_stack
 
 from disco.engine.secret import SecretRef
 from disco.hosts.execute import APT
-from disco.store import Store
+from disco.store.store import Store
 
 SERVERS = """
 name: bare

@@ -19,7 +19,7 @@ from disco.cli.target import cluster_of, must_have_cluster
 from disco.cli.wiring import open_stack
 from disco.engine.secret import SecretRef
 from disco.layers.platform.openbao import KEYS, OpenBao
-from disco.store import Store
+from disco.store.store import Store
 
 Json = dict[str, Any]
 HOST = "h1"

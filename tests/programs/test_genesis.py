@@ -31,7 +31,7 @@ from disco.chains.genesis import MEMORY, canonical
 from disco.engine.errors import DiscoError
 from disco.engine.place import Place
 from disco.engine.secret import SecretRef
-from disco.store import Store
+from disco.store.store import Store
 
 AKASH = chains()["akash"].on("local")
 TIME = "2026-01-01T00:00:00Z"

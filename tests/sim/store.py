@@ -16,7 +16,8 @@ from disco.engine.errors import NotThere
 from disco.engine.gate import Report
 from disco.engine.place import Place, write_atomically
 from disco.store.actions import Remember, remember
-from disco.store.generate import PUBLIC_FIELDS, Generator
+from disco.store.generate import Generator
+from disco.store.redact import PUBLIC_FIELDS
 from disco.store.store import Store
 from disco.store.team import layout
 from sim.simulation import Simulation

@@ -31,7 +31,8 @@ from disco.engine.action import Action
 from disco.engine.errors import DiscoError
 from disco.engine.gate import Report
 from disco.engine.secret import SecretRef
-from disco.store import Store, redact
+from disco.store.redact import redact
+from disco.store.store import Store
 
 UPSTREAM_DENOM = "stake"  # what `init` of every Cosmos SDK program writes
 MEMORY = Path("/dev/shm")

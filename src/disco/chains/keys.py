@@ -15,7 +15,7 @@ import coincurve
 import mnemonic
 
 from disco.engine.errors import DiscoError
-from disco.store import Generator, Mnemonic
+from disco.store.generate import Generator, Mnemonic
 
 HARDENED = 1 << 31
 COSMOS_SLIP44 = 118

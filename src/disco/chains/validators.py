@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from disco.chains.keys import Account
 from disco.engine.errors import DiscoError
 from disco.engine.secret import Lookup, SecretRef, Text
-from disco.store import CometNodeKey, CometValidatorKey, Remember
+from disco.store.actions import Remember
+from disco.store.generate import CometNodeKey, CometValidatorKey
 
 SLASHED = "two validators that sign with one key are slashed and jailed for good"
 

@@ -10,11 +10,13 @@ from typing import Any
 
 from disco.cli import human, speak
 from disco.cli.opened import opened
+from disco.cli.stored import refresh
 from disco.cli.wiring import located, lock_of
 from disco.engine.errors import Exit, WrongUse
 from disco.engine.journal import Journal
 from disco.engine.lock import Holder
-from disco.store import Store, shared
+from disco.store import shared
+from disco.store.store import Store
 
 HEADINGS = ["run", "when", "who", "what", "took", "plan", "disco", "done", "failed", "skipped"]
 HEADINGS += ["of", "ended"]
@@ -82,8 +84,7 @@ def history(file: Path, run: str, as_json: bool) -> int:
     _, place = located(file)
     store = Store(place)
     opened(store)
-    if away := shared.refreshed(store):
-        speak.talk(away, "yellow")
+    refresh(store)
     records = everywhere(store)
     runs = runs_of(records, lock_of(place, store).last_holder())
     if run:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from disco.store import Store
+    from disco.store.store import Store
 
 _stores: list[Store] = []
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from disco.cli import speak
-from disco.cli.opened import opened
-from disco.cli.team import commit_data, opened_repository
-from disco.cli.wiring import located
+from disco.cli.stored import place_of, repository_of, store_of
+from disco.cli.team import commit_data
 from disco.engine.errors import DiscoError, Exit, WrongUse
-from disco.store import AgeIdentity, Generator, Hex, Mnemonic, Password, SshKey, Store, shared
+from disco.store import shared
+from disco.store.generate import AgeIdentity, Generator, Hex, Mnemonic, Password, SshKey
+from disco.store.store import Store
 from disco.store.team import layout
 from disco.store.team.repository import Repository
 
@@ -41,7 +42,7 @@ KINDS: dict[str, Callable[[], Generator]] = {
 
 def list_all(file: Path, as_json: bool, owed: bool = False, fields: bool = False) -> int:
     """Print names; with their fields each is opened, if I may. Returns the exit code."""
-    store = _store(file)
+    store = store_of(file)
     if owed:
         return _list_owed(store, as_json)
     names = [n for n in sorted(store.names()) if not shared.is_state(n)]
@@ -73,7 +74,7 @@ def _list_owed(store: Store, as_json: bool) -> int:
 
 def set_one(file: Path, name: str, field: str, as_json: bool) -> int:
     """Take a value from stdin or a prompt: one field, or all of them as JSON."""
-    store = _store(file)
+    store = store_of(file)
     if as_json:
         fields = _fields(sys.stdin.read(), "stdin")
     else:
@@ -97,7 +98,7 @@ def _value(what: str) -> str:
 
 def get(file: Path, name: str, field: str, as_json: bool) -> int:
     """Print a value."""
-    store = _store(file)
+    store = store_of(file)
     fields = store.fields(name)
     if as_json:
         _out(json.dumps(fields, indent=1, sort_keys=True) + "\n")
@@ -120,7 +121,7 @@ def _out(text: str) -> None:
 
 def edit(file: Path, name: str) -> int:
     """Open the fields as JSON in $EDITOR, in a folder in memory that goes when it is closed."""
-    store = _store(file)
+    store = store_of(file)
     before = store.fields(name) if store.has(name) else {FIELD: ""}
     if not MEMORY.is_dir() or _kind_of(MEMORY) != TMPFS:
         raise DiscoError(
@@ -165,7 +166,7 @@ def _remove_left() -> None:
 
 def generate(file: Path, name: str, kind: str, again: bool) -> int:
     """Make a random secret."""
-    store = _store(file)
+    store = store_of(file)
     if store.has(name) and not again:
         raise WrongUse(f"there is a secret {name} already", fix=f"disco secrets rotate {name}")
     fields = KINDS[kind]().make()
@@ -175,7 +176,7 @@ def generate(file: Path, name: str, kind: str, again: bool) -> int:
 
 def rotate(file: Path, name: str, kind: str | None) -> int:
     """Give a secret another value: a random one of a kind, or one that a person has."""
-    store = _store(file)
+    store = store_of(file)
     if not store.has(name):
         raise WrongUse(f"there is no secret {name}", fix=f"disco secrets set {name}")
     if kind:
@@ -187,7 +188,7 @@ def rotate(file: Path, name: str, kind: str | None) -> int:
 
 def forget(file: Path, name: str, yes: bool) -> int:
     """Remove a secret; the history keeps it, sealed, for who could read it."""
-    store = _store(file)
+    store = store_of(file)
     if not store.has(name):
         raise WrongUse(f"there is no secret {name}")
     if not yes and speak.ask(f"Remove the secret {name}? [y/N] ").lower() != "y":
@@ -199,9 +200,8 @@ def forget(file: Path, name: str, yes: bool) -> int:
 
 def history(file: Path, name: str, as_json: bool) -> int:
     """Who changed a secret, when; verified."""
-    _, place = located(file)
-    repository = opened_repository(place)
-    path = layout.file_of(f"{place.root.name}/{name}")
+    stack, repository = place_of(file).root.name, repository_of(file)
+    path = layout.file_of(f"{stack}/{name}")
     commits = repository.log()
     changes = repository.git.changes(c.id for c in commits)
     mine = [c for c in commits if any(e.path == path for e in changes[c.id])]
@@ -217,21 +217,10 @@ def history(file: Path, name: str, as_json: bool) -> int:
 
 def who_can_read(file: Path, name: str, as_json: bool) -> int:
     """Names of members."""
-    _, place = located(file)
-    repository = opened_repository(place)
-    names = repository.team().who_can_read(f"{place.root.name}/{name}")
+    stack, repository = place_of(file).root.name, repository_of(file)
+    names = repository.team().who_can_read(f"{stack}/{name}")
     speak.data_json(list(names)) if as_json else speak.data_lines([[n] for n in names])
     return int(Exit.DONE)
-
-
-def _store(file: Path) -> Store:
-    """As the others left it."""
-    _, place = located(file)
-    store = Store(place)
-    opened(store)
-    if away := shared.refreshed(store):
-        speak.talk(away, "yellow")
-    return store
 
 
 def _fields(text: str, where: str) -> dict[str, str]:

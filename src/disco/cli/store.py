@@ -16,12 +16,12 @@ import pyrage  # type: ignore[import-untyped]
 
 from disco.cli import speak
 from disco.cli.opened import opened
-from disco.cli.target import cluster_of, must_have_cluster
-from disco.cli.team import commit_data, opened_repository
-from disco.cli.wiring import located, open_stack
+from disco.cli.stored import place_of, repository_of
+from disco.cli.team import commit_data
 from disco.engine.errors import DiscoError, Exit, WrongUse
 from disco.engine.place import write_atomically
-from disco.store import Store, opening, shared
+from disco.store import opening, shared
+from disco.store.store import Store
 from disco.store.team import layout
 from disco.store.team.keys import PublicKey
 from disco.store.team.remote_lock import TeamLock
@@ -35,7 +35,7 @@ SOPS_S = 120
 
 def join(file: Path, remote: str, root: str, keys: tuple[Path, ...]) -> int:
     """Take part in a team's store."""
-    _, place = located(file)
+    place = place_of(file)
     if not re.fullmatch(r"[0-9a-f]{40}", root):
         raise WrongUse(
             "a store is known by its first commit, 40 hex digits",
@@ -52,8 +52,7 @@ def join(file: Path, remote: str, root: str, keys: tuple[Path, ...]) -> int:
 
 def status(file: Path, as_json: bool) -> int:
     """Where the store is, how far it is shared, who I am in it, who has the lock."""
-    _, place = located(file)
-    repository = opened_repository(place)
+    place, repository = place_of(file), repository_of(file)
     team, known = repository.team(), repository.memory.known
     waiting = len(repository.git.between(known.shared, repository.head())) if repository.url else 0
     holder = _lock(place.root.name, repository).last_holder() if repository.url else None
@@ -78,7 +77,7 @@ def status(file: Path, as_json: bool) -> int:
 
 def sync(file: Path, mine: tuple[str, ...], theirs: tuple[str, ...], as_json: bool) -> int:
     """Take what the others did, give them what was done here."""
-    _, place = located(file)
+    place = place_of(file)
     store = Store(place)
     opened(store)
     repository = shared.repository(store)
@@ -104,8 +103,7 @@ def _path(stack: str, name: str) -> str:
 
 def log(file: Path, as_json: bool) -> int:
     """Every change, verified, with the member who signed it."""
-    _, place = located(file)
-    commits = opened_repository(place).log()
+    commits = repository_of(file).log()
     if as_json:
         speak.data_json([commit_data(c) for c in commits])
     else:
@@ -116,8 +114,7 @@ def log(file: Path, as_json: bool) -> int:
 
 def lock(file: Path, breaks: bool, yes: bool, as_json: bool) -> int:
     """What was done to the stack's lock; or break it."""
-    _, place = located(file)
-    repository = opened_repository(place)
+    place, repository = place_of(file), repository_of(file)
     if not repository.url:
         raise WrongUse("a stack of this machine alone frees its lock by itself")
     team_lock = _lock(place.root.name, repository)
@@ -159,7 +156,7 @@ def _lock(stack: str, repository: Repository) -> TeamLock:
 
 def export(file: Path, to: Path, recipients: tuple[str, ...]) -> int:
     """All secrets that I may read, as one age file of JSON for somebody else's key."""
-    _, place = located(file)
+    place = place_of(file)
     store = Store(place)
     opened(store)
     try:
@@ -177,7 +174,7 @@ def export(file: Path, to: Path, recipients: tuple[str, ...]) -> int:
 
 def take_in(file: Path, source: str, what: str, under: str) -> int:
     """Secrets from a sops file, a .env file, or the cluster: one commit."""
-    _, place = located(file)
+    place = place_of(file)
     store = Store(place)
     opened(store)
     secrets = {f"{under}/{n}" if under else n: f for n, f in SOURCES[source](file, what).items()}
@@ -242,6 +239,9 @@ def _sops(_: Path, what: str) -> Found:
 
 def _kubernetes(file: Path, what: str) -> Found:
     """NAMESPACE/NAME of a Secret of the stack's cluster, with its fields; or all of a namespace."""
+    from disco.cli.target import cluster_of, must_have_cluster
+    from disco.cli.wiring import open_stack
+
     namespace, _, name = what.partition("/")
 
     async def look() -> list[dict[str, Any]]:

@@ -9,10 +9,10 @@ import pydantic
 
 from disco.cli import speak
 from disco.cli.opened import opened
-from disco.cli.wiring import located
+from disco.cli.stored import place_of, repository_of
 from disco.engine.errors import Exit, WrongUse
-from disco.engine.place import Place
-from disco.store import Store, opening, shared
+from disco.store import opening, shared
+from disco.store.store import Store
 from disco.store.team.history import Commit
 from disco.store.team.keys import PublicKey
 from disco.store.team.repository import Repository
@@ -23,7 +23,7 @@ HEADINGS = ["member", "role", "keys", "secrets it may read"]
 
 def init(file: Path, team: str, name: str, remote: str, keys: tuple[Path, ...]) -> int:
     """Begin a team's store, with what the stack has kept for itself until now."""
-    _, place = located(file)
+    place = place_of(file)
     place.open()
     old = Store(place)
     opened(old)
@@ -37,7 +37,7 @@ def init(file: Path, team: str, name: str, remote: str, keys: tuple[Path, ...]) 
 
 def add(file: Path, name: str, keys: tuple[str, ...], role: Role) -> int:
     """Add a member, or give one other keys or another role."""
-    team_store = _opened(file)
+    team_store = repository_of(file)
     before = team_store.team()
     member = _member(role, [_key(k) for k in keys])
     after = _changed(before, members={**before.members, name: member})
@@ -49,7 +49,7 @@ def add(file: Path, name: str, keys: tuple[str, ...], role: Role) -> int:
 
 def remove(file: Path, name: str, yes: bool) -> int:
     """Take a member out: seal all anew, and say what somebody has to change."""
-    team_store = _opened(file)
+    team_store = repository_of(file)
     before = team_store.team()
     if name not in before.members:
         raise WrongUse(f"{name} is no member", why=f"members are {', '.join(before.members)}")
@@ -71,7 +71,7 @@ def remove(file: Path, name: str, yes: bool) -> int:
 
 def access(file: Path, pattern: str, names: tuple[str, ...]) -> int:
     """Say who may read the secrets that fit a pattern; nobody named: all members again."""
-    team_store = _opened(file)
+    team_store = repository_of(file)
     before = team_store.team()
     rules = {p: n for p, n in before.access.items() if p != pattern}
     after = _changed(before, access={**rules, pattern: names} if names else rules)
@@ -83,7 +83,7 @@ def access(file: Path, pattern: str, names: tuple[str, ...]) -> int:
 
 def rotate(file: Path, keys: tuple[Path, ...]) -> int:
     """Take other keys for myself; the old ones open nothing that is sealed from here on."""
-    team_store = _opened(file)
+    team_store = repository_of(file)
     if not team_store.url:
         raise WrongUse("the stack has no team's store", fix="disco team init")
     before, me = team_store.team(), team_store.me()
@@ -92,13 +92,13 @@ def rotate(file: Path, keys: tuple[Path, ...]) -> int:
     after = _changed(before, members={**before.members, me: member})
     sealed = team_store.change_team(after, f"Change the keys of {me}")
     speak.talk(f"{me} has other keys; {sealed} secrets were sealed anew.", "green")
-    opening.use_keys(located(file)[1], keys)
+    opening.use_keys(place_of(file), keys)
     return int(Exit.DONE)
 
 
 def list_all(file: Path, as_json: bool) -> int:
     """Print the members, their roles and keys."""
-    team_store = _opened(file)
+    team_store = repository_of(file)
     team, secrets = team_store.team(), _secrets(team_store)
     if as_json:
         speak.data_json(team.model_dump(mode="json"))
@@ -118,7 +118,7 @@ def list_all(file: Path, as_json: bool) -> int:
 
 def verify(file: Path, as_json: bool) -> int:
     """Believe nothing that was looked at before: every commit, every secret's recipients."""
-    team_store = _opened(file)
+    team_store = repository_of(file)
     with speak.doing("verifying every commit"):
         commits, wrong = team_store.log(), team_store.wrong()
     team = team_store.team()
@@ -138,27 +138,6 @@ def verify(file: Path, as_json: bool) -> int:
             "green",
         )
     return int(Exit.DONE)
-
-
-def _opened(file: Path) -> Repository:
-    """The team's store, as the others left it; or the stack's own."""
-    _, place = located(file)
-    return opened_repository(place)
-
-
-def opened_repository(place: Place) -> Repository:
-    store = Store(place)
-    opened(store)
-    if away := shared.refreshed(store):
-        speak.talk(away, "yellow")
-    shelf = store.shelf
-    if not isinstance(shelf, Repository) or not shelf.is_there:
-        raise WrongUse(
-            "the stack has no store yet",
-            where=str(place.root),
-            fix="disco team init makes one for a team; disco up one for this machine alone",
-        )
-    return shelf
 
 
 def commit_data(commit: Commit) -> dict[str, str]:

@@ -15,7 +15,7 @@ from disco.artifacts import Artifacts, Lock, Obtainer
 from disco.artifacts.actions import Obtain
 from disco.chains.genesis import MakeGenesis, make_genesis
 from disco.cli.opened import opened, veiled
-from disco.cli.speak import talk
+from disco.cli.stored import refresh
 from disco.engine import leaving
 from disco.engine.action import Action
 from disco.engine.component import Component, World
@@ -46,17 +46,11 @@ from disco.nspawn.reader import Nspawn
 from disco.stack.document import Origin
 from disco.stack.load import Loaded, load
 from disco.stack.model import Model
-from disco.store import (
-    Discard,
-    Forget,
-    Remember,
-    Store,
-    client_certificate,
-    discard,
-    forget,
-    shared,
-)
-from disco.store import remember as make_secret
+from disco.store import shared
+from disco.store.actions import Discard, Forget, Remember, discard, forget
+from disco.store.actions import remember as make_secret
+from disco.store.certificates import client_certificate
+from disco.store.store import Store
 from disco.store.team.remote_lock import Both, TeamLock
 
 
@@ -202,8 +196,8 @@ async def open_stack(
         place.open()
     store = Store(place)
     opened(store)
-    if away := shared.refreshed(store):
-        talk(away, "yellow")
+    if makes:
+        refresh(store)
     artifacts = Artifacts(lock=Lock.beside(file))
 
     def lookup(ref: SecretRef) -> str:

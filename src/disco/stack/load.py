@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +11,15 @@ from disco.stack.document import Document, Origin, Trail
 from disco.stack.environment import override, substitute
 from disco.stack.faults import validate
 from disco.stack.model import Model
+from disco.stack.name import LABEL, LABEL_HINT, name_in, refuse_other_roots
 from disco.stack.parse import parse
-from disco.stack.problem import Problem, StackProblems
+from disco.stack.problem import StackProblems
 from disco.stack.read import read
 from disco.stack.section import Group, Section, grouped
 from disco.stack.shape import leaves, pinned
 from disco.stack.wording import got, one_of, required, unknown, worded
 
-MAX_NAME = 20
 MAX_ENTRY = 40
-LABEL_PATTERN = "^[a-z]([a-z0-9-]*[a-z0-9])?$"
-_LABEL = re.compile(LABEL_PATTERN.replace("$", r"\Z"))
-_LABEL_HINT = "small letters, digits and dashes, a letter first, no dash last"
 
 
 @dataclass(frozen=True)
@@ -51,43 +47,15 @@ def load_text(
     """The same for text that is, or will be, in a file. Raises StackProblems."""
     groups = grouped(sections)
     document = parse(text, str(path))
-    _refuse_other_roots(document)
+    refuse_other_roots(document)
     substitute(document, environ)
     override(document, groups, environ)
-    name = _name(document)
+    name = name_in(document)
     _refuse_unknown_sections(document, groups)
     specs = _specs(document, groups)
     if document.problems:
         raise StackProblems(document.problems)
     return Loaded(path, name, specs, _origins(document, specs))
-
-
-def _refuse_other_roots(document: Document) -> None:
-    if isinstance(document.root, dict):
-        return
-    if document.root is None and not document.problems:
-        hint = "`disco init` writes a stack file"
-        document.problems.append(Problem(document.file, 1, 1, "", "is empty", hint))
-    elif not document.problems:
-        document.complain((), "must be a mapping of sections" + got(document, ()))
-    raise StackProblems(document.problems)
-
-
-def _name(document: Document) -> str:
-    trail, name = ("name",), document.get(("name",))
-    if trail in document.broken:
-        return ""
-    if trail not in document.origins:
-        document.complain(trail, "is required", "add a line such as `name: devnet`")
-    elif not isinstance(name, str):
-        hint = f'put it in quotes: "{document.texts[trail]}"' if trail in document.texts else ""
-        document.complain(trail, "must be text" + got(document, trail), hint if name else "")
-    elif len(name) > MAX_NAME:
-        message = f"must have at most {MAX_NAME} characters, has {len(name)}"
-        document.complain(trail, message)
-    elif not _LABEL.match(name):
-        document.complain(trail, "must be a DNS label" + got(document, trail), _LABEL_HINT)
-    return str(name)
 
 
 def _refuse_unknown_sections(document: Document, groups: Mapping[str, Group]) -> None:
@@ -123,10 +91,10 @@ def _entries(document: Document, group: Group) -> list[Trail]:
 
 def _is_entry_name(document: Document, trail: Trail) -> bool:
     name = str(trail[-1])
-    if _LABEL.match(name) and len(name) <= MAX_ENTRY:
+    if LABEL.match(name) and len(name) <= MAX_ENTRY:
         return True
     message = f"a name here must be a DNS label of at most {MAX_ENTRY} characters"
-    document.complain(trail, message, _LABEL_HINT, key=True)
+    document.complain(trail, message, LABEL_HINT, key=True)
     return False
 
 

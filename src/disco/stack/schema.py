@@ -9,7 +9,8 @@ from typing import Any
 import pydantic
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from disco.stack.load import LABEL_PATTERN, MAX_ENTRY, MAX_NAME
+from disco.stack.load import MAX_ENTRY
+from disco.stack.name import LABEL_PATTERN, MAX_NAME
 from disco.stack.section import Group, Section, grouped
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -23,8 +23,6 @@ from cryptography.hazmat.primitives.serialization import (
 from disco.store import certificates
 
 # Fields of secrets that anyone may see: they stay readable in the text of errors.
-PUBLIC_FIELDS = frozenset({"address", "crt", "id", "pub", "pub_key", "public", "recipient"})
-
 WORDS_STRENGTH_BITS = 256  # 24 words
 ALPHABET = string.ascii_letters + string.digits
 TOKEN_ALPHABET = string.ascii_lowercase + string.digits

@@ -47,7 +47,7 @@ class StackRepository(Repository):
 
 
 def repository(place: Place) -> Repository:
-    """A stack's store. Raises DiscoError for settings that can't be read."""
+    """A stack's store. Raises DiscoError for settings that can't be read, or PermissionError."""
     settings = _settings(place)
     if settings is None:
         return StackRepository(place)
@@ -146,6 +146,8 @@ def _settings(place: Place) -> Settings | None:
         return Settings.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
+    except PermissionError:
+        raise
     except (OSError, ValueError) as error:
         raise DiscoError(
             "the settings of the stack's store can't be read",

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 MASK = "[secret]"
+# Of a secret, these may be seen by all.
+PUBLIC_FIELDS = frozenset({"address", "crt", "id", "pub", "pub_key", "public", "recipient"})
 SHORTEST = 6  # shorter values occur in ordinary words
 SHORTEST_LINE = 16
 URL_SAFE = str.maketrans("+/", "-_")

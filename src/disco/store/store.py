@@ -9,7 +9,7 @@ from disco.engine.errors import DiscoError, NotThere
 from disco.engine.place import Place
 from disco.engine.secret import SecretRef
 from disco.store import opening
-from disco.store.generate import PUBLIC_FIELDS
+from disco.store.redact import PUBLIC_FIELDS
 from disco.store.team import layout
 
 Fields = dict[str, str]
@@ -54,8 +54,15 @@ class Store:
 
     def __init__(self, place: Place, shelf: Shelf | None = None) -> None:
         self.place = place
-        self.shelf: Shelf = shelf or opening.repository(place)
+        self._shelf = shelf
         self._opened: dict[str, Fields] = {}
+
+    @property
+    def shelf(self) -> Shelf:
+        """Looked for when it is needed first. Raises DiscoError, or PermissionError."""
+        if self._shelf is None:
+            self._shelf = opening.repository(self.place)
+        return self._shelf
 
     @property
     def stack(self) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from disco.chains.program import Program
 from disco.engine.errors import DiscoError
-from disco.store import redact
+from disco.store.redact import redact
 
 
 def program(folder: Path, script: str, timeout_s: float = 10.0) -> Program:

@@ -12,7 +12,8 @@ from disco.chains import ValidatorKeys, duplicate_keys, peers, refuse_duplicate_
 from disco.engine.errors import DiscoError
 from disco.engine.place import Place
 from disco.engine.secret import SecretRef
-from disco.store import CometNodeKey, CometValidatorKey, Store
+from disco.store.generate import CometNodeKey, CometValidatorKey
+from disco.store.store import Store
 
 ONE = ValidatorKeys.under("chains/akash", "node-0")
 TWO = ValidatorKeys.under("chains/akash", "node-1")

@@ -24,8 +24,10 @@ from disco.cli.findings import Finding, Kind, in_order
 from disco.engine.check import Answer, Check
 from disco.engine.journal import Journal
 from disco.engine.place import Place
-from disco.store import Store, generate
-from disco.store.generate import PUBLIC_FIELDS, Generator
+from disco.store import generate
+from disco.store.generate import Generator
+from disco.store.redact import PUBLIC_FIELDS
+from disco.store.store import Store
 from unit.hosts.ssh_server import SSHD, sshd
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6MDEyMzQ1"
@@ -390,8 +392,9 @@ def test_what_a_program_said_is_left_out_while_a_secret_can_not_be_opened(
     disco: Disco, bare: Path
 ) -> None:
     failed(bare)
-    Store(Place.of(bare, "lab")).put("some/password", {"value": "canary-canary"})
-    next(Place.of(bare, "lab").secrets.rglob("*.age")).write_bytes(b"damaged")
+    store = Store(Place.of(bare, "lab"))
+    store.put("some/password", {"value": "canary-canary"})
+    store.shelf.write("Damage it", files={"secrets/lab/some/password.age": b"damaged"})
     disco("doctor", "--bundle", "b.tar.gz")
     inside = unpacked(bare.parent / "b.tar.gz")
     assert "some/password" in inside["left-out.txt"]

@@ -14,7 +14,7 @@ from cli_said import Disco
 from disco.cli import ending, opened, speak
 from disco.engine.errors import DiscoError, Several
 from disco.engine.place import Place
-from disco.store import Store
+from disco.store.store import Store
 
 
 def test_alone_it_prints_help(disco: Disco) -> None:
@@ -77,7 +77,8 @@ def test_looking_leaves_nothing_behind(disco: Disco, stack: Path) -> None:
     ("marker", "told"),
     [
         ({"format": 99}, "newer DISCO"),
-        ({"format": 1, "machine": "elsewhere", "host": "other"}, "another machine (other)"),
+        ({"format": 1}, "older DISCO"),
+        ({"format": 2, "machine": "elsewhere", "host": "other"}, "another machine (other)"),
         ({}, "can't be read"),
     ],
 )

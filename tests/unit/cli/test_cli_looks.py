@@ -15,7 +15,8 @@ from disco.cli.history import runs_of
 from disco.engine.component import StatusLine
 from disco.engine.journal import Journal
 from disco.engine.place import Place
-from disco.store import CertificateAuthority, Store
+from disco.store.generate import CertificateAuthority
+from disco.store.store import Store
 
 
 def written(stack: Path) -> Journal:
@@ -205,8 +206,12 @@ def test_a_graph_has_every_component(disco: Disco, drawn_as: str) -> None:
 
 def test_secrets_are_listed_without_values(disco: Disco, stack: Path) -> None:
     Store(Place.of(stack, "lab")).put("some/password", {"value": "correct-horse", "id": "one"})
-    said = disco("secrets", "list")
+    assert disco("secrets", "list").out == "some/password\n"
+    said = disco("secrets", "list", "--fields")
     assert said.out.splitlines()[1].split() == ["some/password", "id,", "value"]
+    assert json.loads(disco("secrets", "list", "--fields", "--json").out) == {
+        "some/password": ["id", "value"]
+    }
     assert "correct-horse" not in said.out + said.err
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from disco.engine.place import Place
-from disco.store import Discard, Forget, Hex, Password, Remember, Store, discard, forget, remember
+from disco.store.actions import Discard, Forget, Remember, discard, forget, remember
+from disco.store.generate import Hex, Password
+from disco.store.store import Store
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from disco.engine.errors import DiscoError
-from disco.store import client_certificate
-from disco.store.certificates import authority
+from disco.store.certificates import authority, client_certificate
 
 
 def test_a_client_certificate_names_its_user_and_groups_and_is_signed_by_the_authority() -> None:

@@ -16,7 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from disco.store import (
+from disco.store.actions import Remember
+from disco.store.generate import (
     AgeIdentity,
     CertificateAuthority,
     CometNodeKey,
@@ -26,11 +27,10 @@ from disco.store import (
     KubeadmToken,
     Mnemonic,
     Password,
-    Remember,
     RsaKeyPair,
     SshKey,
+    comet_address,
 )
-from disco.store.generate import comet_address
 
 ALL: list[Generator] = [
     Hex(32),

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from disco.store import redact
-from disco.store.redact import MASK
+from disco.store.redact import MASK, redact
 
 PEM = "-----BEGIN KEY-----\nMHcCAQEEIIm5sFYt1Kx0\nqwertyuiopasdfghjkl\n-----END KEY-----\n"
 

@@ -9,7 +9,7 @@ import pytest
 from disco.engine.errors import DiscoError
 from disco.engine.place import Place
 from disco.engine.secret import SecretRef
-from disco.store import Store
+from disco.store.store import Store
 from disco.store.team.git import Git
 
 VALUE = "correct horse battery staple"

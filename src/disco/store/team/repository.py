@@ -119,14 +119,17 @@ class Repository:
     def fields(self, secret: str) -> Fields:
         """Raises NotThere; DiscoError for one that can't be opened or was tampered with."""
         content = self._must_be_there(secret)
-        able = self.team().who_can_read(secret)
-        if self.team().name_of(self.own.public) not in able:
-            raise WrongUse(
-                f"the secret {secret} is not for you",
-                where=", ".join(str(p) for p in self.own.files),
-                why=f"{', '.join(able)} may read it",
-            )
-        return unseal(secret, content, self.own)
+        try:
+            return unseal(secret, content, self.own)
+        except DiscoError:
+            able = self.team().who_can_read(secret)
+            if self.team().name_of(self.own.public) in able:
+                raise
+        raise WrongUse(
+            f"the secret {secret} is not for you",
+            where=", ".join(str(p) for p in self.own.files),
+            why=f"{', '.join(able)} may read it",
+        )
 
     def all_fields(self, secrets: Iterable[str]) -> dict[str, Fields]:
         """Of those among them that I may read, by one process."""
@@ -336,6 +339,8 @@ class Repository:
                     why=f"expected a history with {known.shared[:12]}",
                     fix="ask who removed it; this clone has all of it",
                 )
+            return 0
+        if theirs == seen == known.shared == self.head():
             return 0
         self.must_have(seen, theirs)
         old = self.must_have(known.shared, theirs)
