@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from disco.engine.errors import WrongUse
 
 FORMAT = 2
+ID = re.compile("[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -20,8 +22,9 @@ class Place:
 
     root: `.disco/NAME` beside the stack file, or `$DISCO_STATE/NAME`.
     stack_folder: where the stack file is, for paths in it.
-    id:   8 hex digits of the folder's path, for names of things outside of it (bridges,
-          network namespaces, cgroups), so that two stacks of one name never meet.
+    id:   8 hex digits, for names of things outside of it (bridges, network namespaces, cgroups) and
+          the mark on servers, so that two stacks of one name never meet: of the folder's path, or,
+          for all who share a stack, of the path where it began.
     """
 
     root: Path
@@ -35,7 +38,18 @@ class Place:
 
     @property
     def id(self) -> str:
+        try:
+            shared = self.shared_id.read_text().strip()
+        except OSError:
+            shared = ""
+        if ID.fullmatch(shared):
+            return shared
         return hashlib.sha256(str(self.root).encode()).hexdigest()[:8]
+
+    @property
+    def shared_id(self) -> Path:
+        """There only where a team shares the stack."""
+        return self.root / "id"
 
     @property
     def journal(self) -> Path:

@@ -18,6 +18,7 @@ DECLARED = f"{STATE}/declared"
 RUNS = f"{STATE}/runs"
 FIELD = "json"
 KEPT_RUNS = 100
+ID = "id"  # kept, not sealed
 
 Record = dict[str, Any]
 
@@ -54,11 +55,25 @@ def take(store: Store) -> None:
     if team is None:
         return
     team.sync()
+    take_id(store)
     path = store.place.declared
     if DECLARED in store.names():
         write_atomically(path, store.fields(DECLARED)[FIELD].encode())
     elif path.exists():
         path.unlink()
+
+
+def take_id(store: Store, makes: bool = True) -> None:
+    """Know the servers of the stack as its own: they are marked by who made it first.
+
+    makes: the mark, where nobody did.
+    """
+    known = store.kept(ID)
+    if known is None:
+        if makes:
+            store.keep(ID, f"{store.place.id}\n".encode())
+    elif known.decode(errors="replace").strip() != store.place.id:
+        write_atomically(store.place.shared_id, known)
 
 
 def give_declared(store: Store) -> None:
