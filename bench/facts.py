@@ -20,7 +20,7 @@ from disco.hosts.host import Host
 from disco.hosts.reader import Hosts
 from disco.hosts.sessions import Sessions
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "unit" / "hosts"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from ssh_server import Server, sshd
 
 HOSTS = 150

@@ -19,7 +19,8 @@ from disco.store.team import keys
 from disco.store.team.git import ZERO
 from disco.store.team.history import verified
 from disco.store.team.repository import Repository
-from disco.store.team.team import Member, Role
+from disco.store.team.roles import Role
+from disco.store.team.team import Member
 
 SECRETS = 1_000
 COMMITS = 1_000

@@ -76,7 +76,7 @@ def add(
         A reader opens secrets, an operator changes them too, an admin the team too.
     """
     from disco.cli import team as module
-    from disco.store.team.team import Role
+    from disco.store.team.roles import Role
 
     return module.add(file, name, key, Role(role))
 

@@ -10,16 +10,13 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from disco.cli import speak
-from disco.cli.stored import place_of, repository_of, store_of
-from disco.cli.team import commit_data
+from disco.cli.stored import commit_data, place_of, repository_of, store_of
 from disco.engine.errors import DiscoError, Exit, WrongUse
 from disco.store import shared
-from disco.store.generate import AgeIdentity, Generator, Hex, Mnemonic, Password, SshKey
 from disco.store.store import Store
 from disco.store.team import layout
 from disco.store.team.repository import Repository
@@ -31,13 +28,6 @@ MEMORY = Path("/dev/shm")
 TMPFS = "tmpfs"
 FIELD = "value"
 NOT_FOR_YOU = "(not for you)"
-KINDS: dict[str, Callable[[], Generator]] = {
-    "password": lambda: Password(32),
-    "hex": lambda: Hex(32),
-    "mnemonic": Mnemonic,
-    "ssh-key": lambda: SshKey("disco"),
-    "age": AgeIdentity,
-}
 
 
 def list_all(file: Path, as_json: bool, owed: bool = False, fields: bool = False) -> int:
@@ -169,9 +159,23 @@ def generate(file: Path, name: str, kind: str, again: bool) -> int:
     store = store_of(file)
     if store.has(name) and not again:
         raise WrongUse(f"there is a secret {name} already", fix=f"disco secrets rotate {name}")
-    fields = KINDS[kind]().make()
+    fields = _made(kind)
     store.put(name, fields)
     return _said(f"{name} is made: {', '.join(sorted(fields))}")
+
+
+def _made(kind: str) -> dict[str, str]:
+    from disco.store import generate as ways  # takes a moment, and is seldom needed
+
+    kinds = {
+        "password": lambda: ways.Password(32),
+        "hex": lambda: ways.Hex(32),
+        "mnemonic": ways.Mnemonic,
+        "ssh-key": lambda: ways.SshKey("disco"),
+        "age": ways.AgeIdentity,
+    }
+    made: dict[str, str] = kinds[kind]().make()
+    return made
 
 
 def rotate(file: Path, name: str, kind: str | None) -> int:

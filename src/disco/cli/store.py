@@ -16,8 +16,7 @@ import pyrage  # type: ignore[import-untyped]
 
 from disco.cli import speak
 from disco.cli.opened import opened
-from disco.cli.stored import place_of, repository_of
-from disco.cli.team import commit_data
+from disco.cli.stored import commit_data, place_of, repository_of
 from disco.engine.errors import DiscoError, Exit, WrongUse
 from disco.engine.place import write_atomically
 from disco.store import opening, shared
@@ -43,6 +42,7 @@ def join(file: Path, remote: str, root: str, keys: tuple[Path, ...]) -> int:
             fix="a member has it from: disco store status",
         )
     joined = opening.join_team(place, remote, root, keys)
+    shared.take_id(Store(place), makes=False)
     team = joined.team()
     me = team.name_of(joined.own.public)
     told = f"you are {me}, {team.members[me].role}" if me else "none of your keys is a member's"

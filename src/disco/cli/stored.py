@@ -12,6 +12,7 @@ from disco.engine.place import Place
 from disco.stack.name import stack_name
 from disco.store import shared
 from disco.store.store import Store
+from disco.store.team.history import Commit
 from disco.store.team.repository import Repository
 
 
@@ -43,3 +44,8 @@ def repository_of(file: Path) -> Repository:
             fix="disco team init makes one for a team; disco up one for this machine alone",
         )
     return shelf
+
+
+def commit_data(commit: Commit) -> dict[str, str]:
+    at = commit.at.isoformat()
+    return {"at": at, "by": commit.by, "what": commit.message, "commit": commit.id}

@@ -13,10 +13,10 @@ from disco.cli.stored import place_of, repository_of
 from disco.engine.errors import Exit, WrongUse
 from disco.store import opening, shared
 from disco.store.store import Store
-from disco.store.team.history import Commit
 from disco.store.team.keys import PublicKey
 from disco.store.team.repository import Repository
-from disco.store.team.team import Member, Role, Team
+from disco.store.team.roles import Role
+from disco.store.team.team import Member, Team
 
 HEADINGS = ["member", "role", "keys", "secrets it may read"]
 
@@ -138,11 +138,6 @@ def verify(file: Path, as_json: bool) -> int:
             "green",
         )
     return int(Exit.DONE)
-
-
-def commit_data(commit: Commit) -> dict[str, str]:
-    at = commit.at.isoformat()
-    return {"at": at, "by": commit.by, "what": commit.message, "commit": commit.id}
 
 
 def _secrets(repository: Repository) -> list[str]:

@@ -6,12 +6,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from disco.stack.document import Document
-from disco.stack.environment import substitute
+from disco.stack.document import Document, Trail
 from disco.stack.parse import parse
 from disco.stack.problem import Problem, StackProblems
 from disco.stack.read import read
-from disco.stack.wording import got
 
 MAX_NAME = 20
 LABEL_PATTERN = "^[a-z]([a-z0-9-]*[a-z0-9])?$"
@@ -23,7 +21,10 @@ def stack_name(path: Path, environ: Mapping[str, str]) -> str:
     """The name in a stack file, whatever else is wrong with it. Raises StackProblems."""
     document = parse(read(path), str(path))
     refuse_other_roots(document)
-    substitute(document, environ)
+    if "${" in str(document.get(("name",))):
+        from disco.stack.environment import substitute  # takes a moment, and is seldom needed
+
+        substitute(document, environ)
     name = name_in(document)
     if not name or any(p.path == "name" for p in document.problems):
         raise StackProblems(document.problems)
@@ -37,7 +38,7 @@ def refuse_other_roots(document: Document) -> None:
         hint = "`disco init` writes a stack file"
         document.problems.append(Problem(document.file, 1, 1, "", "is empty", hint))
     elif not document.problems:
-        document.complain((), "must be a mapping of sections" + got(document, ()))
+        document.complain((), "must be a mapping of sections" + _got(document, ()))
     raise StackProblems(document.problems)
 
 
@@ -50,10 +51,16 @@ def name_in(document: Document) -> str:
         document.complain(trail, "is required", "add a line such as `name: devnet`")
     elif not isinstance(name, str):
         hint = f'put it in quotes: "{document.texts[trail]}"' if trail in document.texts else ""
-        document.complain(trail, "must be text" + got(document, trail), hint if name else "")
+        document.complain(trail, "must be text" + _got(document, trail), hint if name else "")
     elif len(name) > MAX_NAME:
         message = f"must have at most {MAX_NAME} characters, has {len(name)}"
         document.complain(trail, message)
     elif not LABEL.match(name):
-        document.complain(trail, "must be a DNS label" + got(document, trail), LABEL_HINT)
+        document.complain(trail, "must be a DNS label" + _got(document, trail), LABEL_HINT)
     return str(name)
+
+
+def _got(document: Document, trail: Trail) -> str:
+    from disco.stack.wording import got  # takes a moment, and is seldom needed
+
+    return got(document, trail)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
+import json
 import shutil
 from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,6 @@ import platformdirs
 
 from disco.engine.errors import DiscoError, WrongUse
 from disco.engine.place import Place, write_atomically
-from disco.stack.model import Model
 from disco.store.team import keys, layout
 from disco.store.team.git import BRANCH, ZERO
 from disco.store.team.keys import Own
@@ -82,7 +83,8 @@ def begin_team(
     secrets = {f"{old.stack}/{n}": old.fields(n) for n in old.names()}
     own = old.shelf
     kept = {p: own.file(p) for p in own.files() if p.startswith(layout.KEPT)} if secrets else {}
-    new.write("Take over what the stack had for itself", secrets, kept) if secrets else new.sync()
+    kept[f"{layout.KEPT}{old.stack}/id"] = f"{place.id}\n".encode()
+    new.write("Take over what the stack had for itself", secrets, kept)
     remember_team(place, url, new.memory.known.root, files)
     Memory(seen_file(new.memory.known.root)).note(shared=new.memory.known.shared)
     shutil.rmtree(place.root / REPOSITORY, ignore_errors=True)
@@ -129,21 +131,37 @@ def remember_team(place: Place, url: str, root: str, files: Iterable[Path]) -> N
     settings = Settings(
         remote=url, root=root, keys=tuple(str(f.expanduser().resolve()) for f in files)
     )
-    write_atomically(place.root / SETTINGS, settings.model_dump_json(indent=1).encode() + b"\n")
+    write_atomically(place.root / SETTINGS, settings.content())
 
 
-class Settings(Model):
-    """Where a team's store is, and with which keys this person opens it."""
+@dataclass(frozen=True)
+class Settings:
+    """Where a team's store is, its first commit, and with which keys this person opens it."""
 
     remote: str
     root: str
     keys: tuple[str, ...] = ()
 
+    @classmethod
+    def parse(cls, content: bytes) -> Settings:
+        """Raises ValueError."""
+        try:
+            found = json.loads(content)
+            remote, root, keys = found["remote"], found["root"], found.get("keys", [])
+        except (TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise ValueError(f"it is no settings ({type(error).__name__})") from None
+        if not all(isinstance(x, str) for x in (remote, root, *keys)):
+            raise ValueError("a value in it is no text")
+        return cls(remote, root, tuple(keys))
+
+    def content(self) -> bytes:
+        return json.dumps(asdict(self), indent=1).encode() + b"\n"
+
 
 def _settings(place: Place) -> Settings | None:
     path = place.root / SETTINGS
     try:
-        return Settings.model_validate_json(path.read_bytes())
+        return Settings.parse(path.read_bytes())
     except FileNotFoundError:
         return None
     except PermissionError:

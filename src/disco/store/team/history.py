@@ -11,12 +11,17 @@ import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from disco.engine.errors import DiscoError
 from disco.stack.problem import StackProblems
 from disco.store.team import layout
 from disco.store.team.git import ZERO, Entry, Git
-from disco.store.team.team import FILE, NAMESPACE, SIGNATURE, Role, Team
+from disco.store.team.layout import FILE, NAMESPACE, SIGNATURE
+from disco.store.team.roles import Role
+
+if TYPE_CHECKING:
+    from disco.store.team.team import Team
 
 SIGNATURE_HEADER = b"gpgsig "
 GIT_NAMESPACE = "git"
@@ -85,6 +90,8 @@ def team_at(git: Git, commit: str) -> Team:
 
 
 def _team(content: bytes, commit: str) -> Team:
+    from disco.store.team.team import Team  # a moment; what was verified before needs none
+
     try:
         return Team.read(content, f"{FILE} in {commit[:12]}")
     except StackProblems as error:

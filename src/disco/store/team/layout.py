@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+FILE, SIGNATURE = "team.yaml", "team.yaml.sig"
+NAMESPACE = "disco-team"  # of the SSH signature over team.yaml
 SECRETS, SUFFIX = "secrets/", ".age"
 KEPT, OWED, MARK = "kept/", "owed/", ".owed"
 NAME = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")

@@ -26,7 +26,7 @@ from disco.store.team import history
 from disco.store.team.git import ZERO, Rejected
 from disco.store.team.history import Commit, Untrusted
 from disco.store.team.repository import Repository
-from disco.store.team.team import Role
+from disco.store.team.roles import Role
 
 ATTEMPTS = 3
 TAKEN, RELEASED, BROKEN = "taken", "released", "broken"

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from disco.engine.errors import DiscoError, WrongUse
 from disco.store.team import history, layout
 from disco.store.team.git import ZERO, Entry, Git
 from disco.store.team.history import Commit
 from disco.store.team.keys import Own
+from disco.store.team.layout import FILE, SIGNATURE
 from disco.store.team.sealed import seal, unseal
-from disco.store.team.team import FILE, SIGNATURE, Team
+
+if TYPE_CHECKING:
+    from disco.store.team.team import Team
 
 MakeCommit = Callable[[str, Mapping[str, str | None], str], str]
 TEAM_FILES = (FILE, SIGNATURE)

@@ -10,16 +10,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from disco.engine.errors import DiscoError, NotThere, WrongUse
 from disco.store.team import history, layout
 from disco.store.team.git import BRANCH, FETCHED, ZERO, Git, Rejected
 from disco.store.team.history import Commit, Untrusted
 from disco.store.team.keys import Own
+from disco.store.team.layout import FILE, NAMESPACE, SIGNATURE
 from disco.store.team.memory import Memory
 from disco.store.team.replay import Replay
+from disco.store.team.roles import Role
 from disco.store.team.sealed import seal, unseal, wrong_recipients
-from disco.store.team.team import FILE, NAMESPACE, SIGNATURE, Member, Role, Team
+
+if TYPE_CHECKING:
+    from disco.store.team.team import Team
 
 ATTEMPTS = 40
 PAUSE_S = 0.1
@@ -403,6 +408,8 @@ def _why(mark: bytes) -> str:
 def begin(repository: Repository, team: str, member: str) -> None:
     """Begin a store: its root commit, signed by its first admin, who is alone in it. A beginning
     that was cut off is begun again."""
+    from disco.store.team.team import Member, Team
+
     keys = tuple(str(k) for k in repository.own.public)
     admin = Member(role=Role.ADMIN, keys=keys)
     first = Team(team=team, version=1, members={member: admin})

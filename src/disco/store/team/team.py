@@ -6,7 +6,6 @@ import fnmatch
 import json
 import re
 from collections.abc import Iterable
-from enum import StrEnum
 from typing import Any
 
 import pydantic
@@ -14,19 +13,10 @@ import pydantic
 from disco.stack.model import Model, var
 from disco.stack.typed import typed_text
 from disco.store.team.keys import PublicKey
+from disco.store.team.roles import Role
 
-FILE, SIGNATURE = "team.yaml", "team.yaml.sig"
-NAMESPACE = "disco-team"  # of the SSH signature over team.yaml
 NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 HEADER = "# Who may read and write this store. Changed by `disco team`, signed in team.yaml.sig.\n"
-
-
-class Role(StrEnum):
-    """reader: opens secrets. operator: changes them too. admin: changes the team too."""
-
-    READER = "reader"
-    OPERATOR = "operator"
-    ADMIN = "admin"
 
 
 class Member(Model):
