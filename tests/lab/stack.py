@@ -19,6 +19,7 @@ from disco.nspawn.reader import leftovers
 
 DISCO = [sys.executable, "-m", "disco.cli.main"]
 UP_S, DOWN_S = 900, 300
+GROUPS = ("team", "secrets", "store")  # of commands
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class LabStack:
         return Place.of(self.file, self.name)
 
     def disco(self, *words: str, within_s: float = 120) -> subprocess.CompletedProcess[str]:
-        command, *rest = words
+        parts = 2 if words[0] in GROUPS else 1
         return subprocess.run(
-            [*DISCO, command, "--file", str(self.file), *rest],
+            [*DISCO, *words[:parts], "--file", str(self.file), *words[parts:]],
             capture_output=True,
             text=True,
             timeout=within_s,

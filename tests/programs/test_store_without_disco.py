@@ -12,8 +12,7 @@ import pytest
 from people import SECRET, VALUE, People, founded
 
 from disco.store.team.git import BRANCH, Git
-from disco.store.team.layout import file_of
-from disco.store.team.team import FILE, NAMESPACE, SIGNATURE
+from disco.store.team.layout import FILE, NAMESPACE, SIGNATURE, file_of
 
 
 @pytest.fixture(scope="module")

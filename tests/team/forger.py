@@ -13,9 +13,10 @@ from people import SECRET, People, Person
 
 from disco.store.team.git import BRANCH, ZERO, Git
 from disco.store.team.history import commits
-from disco.store.team.layout import file_of
+from disco.store.team.layout import FILE, SIGNATURE, file_of
 from disco.store.team.repository import sign
-from disco.store.team.team import FILE, SIGNATURE, Role, Team
+from disco.store.team.roles import Role
+from disco.store.team.team import Team
 
 FILE_OF = file_of(SECRET)
 Contents = Mapping[str, bytes | None]

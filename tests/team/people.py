@@ -10,7 +10,8 @@ from disco.store.team.git import Git
 from disco.store.team.keys import Own
 from disco.store.team.memory import Memory
 from disco.store.team.repository import Repository, begin, join
-from disco.store.team.team import Member, Role, Team
+from disco.store.team.roles import Role
+from disco.store.team.team import Member, Team
 
 SECRET = "dev/db/password"
 VALUE = "correct horse battery staple"

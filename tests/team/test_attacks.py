@@ -15,10 +15,10 @@ from people import SECRET, VALUE, People, grown
 from disco.engine.errors import DiscoError
 from disco.store.team.git import BRANCH, ZERO
 from disco.store.team.history import Untrusted
-from disco.store.team.layout import file_of
+from disco.store.team.layout import FILE, SIGNATURE, file_of
 from disco.store.team.repository import Repository, begin, join
+from disco.store.team.roles import Role
 from disco.store.team.sealed import seal
-from disco.store.team.team import FILE, SIGNATURE, Role
 
 HIDDEN = "prod/db/password"
 

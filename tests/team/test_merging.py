@@ -13,11 +13,12 @@ from people import SECRET, VALUE, People, grown
 from disco.engine.errors import DiscoError, NotThere, WrongUse
 from disco.store.team.git import BRANCH
 from disco.store.team.history import Untrusted
-from disco.store.team.layout import file_of, owed_of
+from disco.store.team.layout import FILE, file_of, owed_of
 from disco.store.team.replay import Conflict
 from disco.store.team.repository import Repository
+from disco.store.team.roles import Role
 from disco.store.team.sealed import wrong_recipients
-from disco.store.team.team import FILE, Role, Team
+from disco.store.team.team import Team
 
 MINE, THEIRS = {"value": "mine"}, {"value": "theirs"}
 

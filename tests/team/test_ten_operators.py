@@ -32,7 +32,7 @@ from disco.store.team.git import BRANCH
 from disco.store.team.layout import file_of, secret_of
 from disco.store.team.replay import Conflict
 from disco.store.team.repository import Repository, begin, join
-from disco.store.team.team import Role
+from disco.store.team.roles import Role
 
 OPERATIONS = int(os.environ.get("OPERATIONS", "12"))
 SEED = int(os.environ.get("OPERATORS_SEED", "1"))

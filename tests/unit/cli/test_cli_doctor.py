@@ -28,7 +28,7 @@ from disco.store import generate
 from disco.store.generate import Generator
 from disco.store.redact import PUBLIC_FIELDS
 from disco.store.store import Store
-from unit.hosts.ssh_server import SSHD, sshd
+from ssh_server import SSHD, sshd
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6MDEyMzQ1"
 SSH = """\
