@@ -432,3 +432,27 @@ def test_a_remote_that_takes_nothing_says_why_at_once(people: People, ana: Repos
     hook.unlink()
     ana.sync()
     assert newest(people).fields("dev/db/new") == MINE
+
+
+def test_who_has_much_to_put_on_top_does_it_at_once_before_always_being_second(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others push between each of his fetches and pushes; commit by commit he would be slower."""
+    ana, ben = people.person("ana").repository(), people.person("ben").repository()
+    for number in range(3):
+        writes(ben, f"dev/mine/{number}", {"value": "x"})
+    push, faster = ben.git.push, iter(range(6))
+
+    def second(*words: str) -> None:
+        for number in faster:
+            ana.write(f"First {number}", {f"dev/theirs/{number}": {"value": "y"}})
+            break
+        push(*words)
+
+    monkeypatch.setattr(ben.git, "push", second)
+    ben.sync()
+    ana.sync()
+    last = ana.log()[0]
+    assert last.by == "ben"
+    assert last.message.split("\n") == [f"Set dev/mine/{n}" for n in range(3)]
+    assert {f"dev/mine/{n}" for n in range(3)} <= set(ana.secrets())

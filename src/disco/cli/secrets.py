@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from disco.cli import speak
-from disco.cli.stored import commit_data, place_of, repository_of, store_of
+from disco.cli.stored import commit_data, place_of, repository_of, said, store_of
 from disco.engine.errors import DiscoError, Exit, WrongUse
 from disco.store import shared
 from disco.store.store import Store
@@ -214,7 +214,7 @@ def history(file: Path, name: str, as_json: bool) -> int:
     if as_json:
         speak.data_json([commit_data(c) for c in mine])
     else:
-        told = [[f"{c.at:%Y-%m-%d %H:%M:%S}", c.by, c.message, c.id[:12]] for c in mine]
+        told = [[f"{c.at:%Y-%m-%d %H:%M:%S}", c.by, said(c), c.id[:12]] for c in mine]
         speak.data_table(HISTORY_HEADINGS, told)
     return int(Exit.DONE)
 

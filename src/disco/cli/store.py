@@ -16,7 +16,7 @@ import pyrage  # type: ignore[import-untyped]
 
 from disco.cli import speak
 from disco.cli.opened import opened
-from disco.cli.stored import commit_data, place_of, repository_of
+from disco.cli.stored import commit_data, place_of, repository_of, said
 from disco.engine.errors import DiscoError, Exit, WrongUse
 from disco.engine.place import write_atomically
 from disco.store import opening, shared
@@ -107,7 +107,7 @@ def log(file: Path, as_json: bool) -> int:
     if as_json:
         speak.data_json([commit_data(c) for c in commits])
     else:
-        rows = [[f"{c.at:%Y-%m-%d %H:%M:%S}", c.by, c.message, c.id[:12]] for c in commits]
+        rows = [[f"{c.at:%Y-%m-%d %H:%M:%S}", c.by, said(c), c.id[:12]] for c in commits]
         speak.data_table(LOG_HEADINGS, rows)
     return int(Exit.DONE)
 

@@ -46,6 +46,11 @@ def repository_of(file: Path) -> Repository:
     return shelf
 
 
+def said(commit: Commit) -> str:
+    """Its message in one line."""
+    return "; ".join(commit.message.splitlines())
+
+
 def commit_data(commit: Commit) -> dict[str, str]:
     at = commit.at.isoformat()
     return {"at": at, "by": commit.by, "what": commit.message, "commit": commit.id}

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from ssh_server import SSHD, Server, sshd
 
 from disco.engine.drift import Difference
 from disco.engine.secret import SecretRef, Text
 from disco.hosts import drift
 from disco.hosts.actions import HostAction, Packages, Program, Put
 from disco.hosts.sessions import Sessions
+from ssh_server import SSHD, Server, sshd
 
 CANARY = "c4nary-in-a-file"
 pytestmark = pytest.mark.skipif(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ssh_server import SSHD, Server, free_port, sshd
 
 from disco.engine.errors import DiscoError, NotThere
 from disco.engine.secret import SecretRef, Text
@@ -18,6 +17,7 @@ from disco.hosts.actions import AwaitHost, Program, Put, Run
 from disco.hosts.execute import HostExecutors
 from disco.hosts.reader import Hosts
 from disco.hosts.sessions import Sessions
+from ssh_server import SSHD, Server, free_port, sshd
 
 pytestmark = pytest.mark.skipif(
     not SSHD or (not Path("/run/sshd").exists() and os.geteuid() != 0),

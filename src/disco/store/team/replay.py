@@ -34,7 +34,8 @@ class Conflict(DiscoError):
 class Replay:
     """ours, theirs: heads that went apart. came: their commits that are new here, verified.
 
-    choose: path -> True for mine, False for theirs.
+    choose: path -> True for mine, False for theirs. at_once: mine as one commit, which is soonest
+    done; not where one of them changes the team.
     """
 
     git: Git
@@ -43,6 +44,7 @@ class Replay:
     theirs: str
     came: list[Commit]
     choose: Mapping[str, bool]
+    at_once: bool = False
 
     def run(self, make: MakeCommit) -> str:
         """The head that has both. make: a signed commit of mine, on one, of changed paths.
@@ -64,9 +66,28 @@ class Replay:
         if open_:
             raise self._conflict(open_)
         head, chosen = self.theirs, {**self.choose, **dict.fromkeys(same, False)}
+        if self.at_once and not any(_changes_team(c) for c in changes.values()):
+            return self._all(mine, changes, chosen, make)
         for commit in mine:
             head = self._one(commit, changes[commit.id], head, chosen, make)
         return head
+
+    def _all(
+        self,
+        mine: list[Commit],
+        changes: dict[str, list[Entry]],
+        chosen: Mapping[str, bool],
+        make: MakeCommit,
+    ) -> str:
+        """All of my commits as one, which says of each what it said."""
+        blobs: dict[str, str | None] = {}
+        for commit in mine:
+            blobs |= self._of_secrets(commit, changes[commit.id], self.theirs, chosen)
+        now = self.git.tree(self.theirs)
+        blobs = {p: b for p, b in blobs.items() if now.get(p) != b}
+        told = [line for c in mine for line in c.message.splitlines()]
+        message = "\n".join(dict.fromkeys(told))
+        return make(self.theirs, blobs, message) if blobs else self.theirs
 
     def _theirs(self) -> set[str]:
         """The paths that they changed, without secrets that were only sealed for another team."""

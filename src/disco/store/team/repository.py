@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from disco.store.team.team import Team
 
 ATTEMPTS = 40
+AT_ONCE_AFTER = 4  # attempts: who has much to put on top would be second for ever
 PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 KEYGEN_S = 60
@@ -302,7 +303,8 @@ class Repository:
                 seen = self.newest.known.shared  # before the fetch: other clones go on after it
                 self.git.fetch(self.url, BRANCH, FETCHED)
                 theirs = self.git.ref(FETCHED)
-                pulled += self._take(theirs, seen, choose or {})
+                at_once = attempt >= AT_ONCE_AFTER
+                pulled += self._take(theirs, seen, choose or {}, at_once)
                 ours = self.head()
                 if ours == theirs:
                     self.shared(ours)
@@ -330,10 +332,10 @@ class Repository:
         if self.git.is_ancestor(self.newest.known.shared, head):
             self.newest.note(shared=head)
 
-    def _take(self, theirs: str, seen: str, choose: Mapping[str, bool]) -> int:
+    def _take(self, theirs: str, seen: str, choose: Mapping[str, bool], at_once: bool) -> int:
         """Bring the branch here up to the remote's, what is only here on top. How many came.
 
-        seen: what this account had seen of it before it was asked.
+        seen: what this account had seen of it before it was asked. at_once: mine as one commit.
         """
         known = self.memory.known
         if theirs == ZERO:
@@ -355,7 +357,7 @@ class Repository:
             return len(came)
         new = theirs
         if not self.git.is_ancestor(ours, theirs):
-            new = self._replayed(ours, theirs, came, choose)
+            new = self._replayed(ours, theirs, came, choose, at_once)
             history.verified(self.git, theirs, new, known.root) if new != theirs else None
         if not self.git.move(BRANCH, new, ours):
             raise DiscoError("somebody else wrote to the store just now", fix="try again")
@@ -363,12 +365,18 @@ class Repository:
         return len(came)
 
     def _replayed(
-        self, ours: str, theirs: str, came: list[Commit], choose: Mapping[str, bool]
+        self,
+        ours: str,
+        theirs: str,
+        came: list[Commit],
+        choose: Mapping[str, bool],
+        at_once: bool,
     ) -> str:
-        """What is only here, commit by commit, on top of theirs."""
+        """What is only here, commit by commit or all at once, on top of theirs."""
         new = set(self.git.between(ours, theirs))
         came = [c for c in came if c.id in new]
-        return Replay(self.git, self.own, ours, theirs, came, choose).run(self._commit_blobs)
+        replay = Replay(self.git, self.own, ours, theirs, came, choose, at_once)
+        return replay.run(self._commit_blobs)
 
     # --- looking at all of it
 
