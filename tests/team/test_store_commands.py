@@ -14,6 +14,8 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 
 from disco.engine.place import Place
+from disco.store import shared
+from disco.store.store import Store
 from disco.store.team import keys
 from disco.store.team.git import Git
 from ssh_server import SSHD, sshd
@@ -163,6 +165,17 @@ def test_secrets_come_from_a_sops_file(desk: Desk) -> None:
     assert desk.must("secrets", "get", "db/password") == "hunter22"
 
 
+def test_a_remote_is_no_option_of_git(desk: Desk) -> None:
+    keys.make(desk.folder / "key", "ana")
+    named = ("--team", "acme", "--name", "ana", "--key", "key")
+    code, _, err = desk.disco("team", "init", "--remote=--upload-pack=touch pwned", *named)
+    assert code == 2 and "a remote can't begin with -" in err
+    code, _, err = desk.disco(
+        "store", "join", "--root", "a" * 40, "--", "--upload-pack=touch pwned"
+    )
+    assert code == 2 and not (desk.folder / "pwned").exists()
+
+
 def test_all_of_it_is_exported_for_one_key(desk: Desk) -> None:
     desk.must("secrets", "set", "db/password", stdin=CANARY)
     keys.make(desk.folder / "other", "other")
@@ -222,6 +235,7 @@ def test_a_remote_over_ssh(desk: Desk, tmp_path: Path) -> None:
         assert status["commits_to_push"] == 0 and status["lock"] == "free"
     code, out, err = desk.disco("secrets", "get", "db/password", GIT_SSH_COMMAND=ssh)
     assert (code, out) == (0, CANARY) and "can't be reached" in err, "offline, as it was seen last"
+    assert desk.disco("history", GIT_SSH_COMMAND=ssh)[0] == 0
     code, _, err = desk.disco("secrets", "set", "db/password", stdin="later", GIT_SSH_COMMAND=ssh)
     assert code == 1 and "what was changed here is kept" in err
     assert desk.must("secrets", "get", "db/password", GIT_SSH_COMMAND=ssh) == "later"
@@ -235,7 +249,10 @@ def test_all_who_share_a_stack_know_its_servers_by_one_mark(tmp_path: Path) -> N
         keys.make(desk.folder / "key", "x")
     Git(tmp_path / "team.git").init()
     remote = str(tmp_path / "team.git")
-    first = Place.of(ana.folder / "stack.yaml", "dev").id
+    place = Place.of(ana.folder / "stack.yaml", "dev")
+    first = place.id
+    place.open()
+    place.declared.write_text('{"components": {}}')
     ana.must("team", "init", "--remote", remote, "--team", "acme", "--name", "ana", "--key", "key")
     public = str(keys.Own([ben.folder / "key"]).public[0])
     ana.must("team", "add", "ben", "--key", public)
@@ -243,3 +260,6 @@ def test_all_who_share_a_stack_know_its_servers_by_one_mark(tmp_path: Path) -> N
     ben.must("store", "join", remote, "--root", root, "--key", "key")
     assert Place.of(ben.folder / "stack.yaml", "dev").id == first
     assert Place.of(ana.folder / "stack.yaml", "dev").id == first
+    store = Store(Place.of(ben.folder / "stack.yaml", "dev"))
+    shared.take(store)
+    assert store.place.declared.read_text() == place.declared.read_text(), "what leaves is missed"

@@ -22,7 +22,7 @@ from disco.engine import leaving
 from disco.engine import plan as planning
 from disco.engine.apply import Ended, Outcome, Run, Stop
 from disco.engine.component import Layer
-from disco.engine.errors import Exit, Several, WrongUse
+from disco.engine.errors import DiscoError, Exit, Several, WrongUse
 from disco.engine.events import Event, Events, StepSkipped
 from disco.engine.journal import ERROR_CHARACTERS, who
 from disco.engine.leaving import Before
@@ -122,7 +122,7 @@ async def change(
                 try:
                     outcome = await _carry_out(session, plan, looks, run, held, parallel, what)
                 finally:
-                    shared.give_run(session.store, run, session.journal.read())
+                    _tell(lambda: shared.give_run(session.store, run, session.journal.read()))
                 took = time.monotonic() - begun
                 told |= {"run": run, **_outcome_data(outcome), "seconds": round(took, 3)}
                 if outcome.ended is not Ended.DONE:
@@ -130,8 +130,17 @@ async def change(
                 done = f"Done: {human.count(outcome.done, 'step')} in {human.clock(took)}."
                 speak.talk(done, "green")
             _settle(session, way)
-            shared.give_declared(session.store)
+            _tell(lambda: shared.give_declared(session.store))
         return await after(session, told) if after else int(Exit.DONE)
+
+
+def _tell(give: Callable[[], None]) -> None:
+    """What was done is done, also when the team can't be told of it just now: it is kept here."""
+    try:
+        give()
+    except DiscoError as error:
+        render.complain(error)
+        speak.talk("The run itself is not touched by that: disco store sync, later.", "yellow")
 
 
 def _settle(session: Session, way: Way) -> None:

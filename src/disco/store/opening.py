@@ -17,6 +17,7 @@ from disco.engine.place import Place, write_atomically
 from disco.store.team import keys, layout
 from disco.store.team.git import BRANCH, ZERO
 from disco.store.team.keys import Own
+from disco.store.team.layout import DECLARED, FIELD
 from disco.store.team.memory import Memory
 from disco.store.team.repository import Repository, begin, join
 
@@ -58,6 +59,8 @@ def repository(place: Place) -> Repository:
 def team_repository(place: Place, url: str, root: str, files: Iterable[str] = ()) -> Repository:
     """A clone of a team's store. root: its first commit, empty for one to be begun. files: of the
     person's keys; $DISCO_IDENTITY goes before them."""
+    if url.startswith("-"):
+        raise WrongUse("a remote can't begin with -: git would take it for an option", where=url)
     own = own_of(tuple(Path(f) for f in files))
     newest = Memory(seen_file(root)) if root else None
     memory = Memory(place.root / TEAM_SEEN)
@@ -84,6 +87,8 @@ def begin_team(
     own = old.shelf
     kept = {p: own.file(p) for p in own.files() if p.startswith(layout.KEPT)} if secrets else {}
     kept[f"{layout.KEPT}{old.stack}/id"] = f"{place.id}\n".encode()
+    if place.declared.exists():
+        secrets[f"{old.stack}/{DECLARED}"] = {FIELD: place.declared.read_text()}
     new.write("Take over what the stack had for itself", secrets, kept)
     remember_team(place, url, new.memory.known.root, files)
     Memory(seen_file(new.memory.known.root)).note(shared=new.memory.known.shared)

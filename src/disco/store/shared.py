@@ -11,12 +11,9 @@ from typing import Any
 from disco.engine.errors import DiscoError, Retry
 from disco.engine.place import write_atomically
 from disco.store.store import Store
+from disco.store.team.layout import DECLARED, FIELD, RUNS, STATE
 from disco.store.team.repository import Repository
 
-STATE = "state"
-DECLARED = f"{STATE}/declared"
-RUNS = f"{STATE}/runs"
-FIELD = "json"
 KEPT_RUNS = 100
 ID = "id"  # kept, not sealed
 

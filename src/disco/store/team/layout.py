@@ -14,6 +14,8 @@ from collections.abc import Iterable
 FILE, SIGNATURE = "team.yaml", "team.yaml.sig"
 NAMESPACE = "disco-team"  # of the SSH signature over team.yaml
 SECRETS, SUFFIX = "secrets/", ".age"
+STATE, FIELD = "state", "json"  # of a stack; sealed like secrets
+DECLARED, RUNS = f"{STATE}/declared", f"{STATE}/runs"
 KEPT, OWED, MARK = "kept/", "owed/", ".owed"
 NAME = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
 

@@ -188,7 +188,13 @@ class Both:
             yield _BothHeld(inner, outer)
 
     def last_holder(self) -> Holder | None:
-        return self.team.last_holder()
+        """Of the team; where the remote does not answer, who had it on this machine."""
+        try:
+            return self.team.last_holder()
+        except DiscoError as error:
+            if error.retry is Retry.LIKELY:
+                return self.here.last_holder()
+            raise
 
 
 @dataclass(frozen=True)
