@@ -113,6 +113,7 @@ def test_every_command_of_the_page_does_what_the_page_says(story: Story) -> None
         ran += 1
     assert ran > 20
     left = story.run("ben", "disco secrets get db/password")
+    assert story.run("ana", "disco secrets accept db/password --because x").returncode == 2
     assert left.returncode != 0 and "not for you" in left.stderr
     assert story.must("cyd", "disco secrets get db/password") == "correct-horse"
 
@@ -126,3 +127,16 @@ def test_what_the_stack_kept_for_itself_goes_into_the_teams_store(story: Story) 
     assert not (folder / "identity").exists() and not (folder / "store.git").exists()
     again = story.run("ana", "disco team init --remote $REMOTE --team acme --name ana")
     assert again.returncode == 2 and "has a team's store already" in again.stderr
+
+
+def test_a_secret_that_stays_as_it_is_is_accepted_with_a_reason(story: Story) -> None:
+    story.must("ana", "disco team init --remote $REMOTE --team acme --name ana")
+    story.must("ana", "disco team add ben --key ben.pub")
+    story.must("ana", "disco secrets generate db/password")
+    story.must("ana", "disco team remove ben --yes")
+    assert story.run("ana", "disco secrets list --owed").returncode == RED
+    assert story.run("ana", "disco secrets accept db/password --because ' '").returncode == 2
+    story.must("ana", "disco secrets accept db/password --because 'his laptop was ours'")
+    assert story.run("ana", "disco secrets list --owed").returncode == 0
+    told = json.loads(story.must("ana", "disco secrets history db/password --json"))
+    assert told[0]["by"] == "ana" and told[0]["what"].endswith("his laptop was ours")

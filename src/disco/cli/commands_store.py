@@ -208,6 +208,20 @@ def rotate_secret(
 
 
 @secrets.command
+def accept(
+    name: Name,
+    /,
+    *,
+    because: Annotated[str, Parameter(help="Why it may stay as it is; kept in the history.")],
+    file: File = STACK,
+) -> int:
+    """Owe a secret no more that somebody who left could read, though its value stays."""
+    from disco.cli import secrets as module
+
+    return module.accept(file, name, because)
+
+
+@secrets.command
 def forget(name: Name, /, *, yes: Yes = False, file: File = STACK) -> int:
     """Remove a secret."""
     from disco.cli import secrets as module

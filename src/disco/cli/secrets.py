@@ -190,6 +190,19 @@ def rotate(file: Path, name: str, kind: str | None) -> int:
     return _said(f"{name} is changed: {', '.join(sorted(fields))}")
 
 
+def accept(file: Path, name: str, because: str) -> int:
+    """Owe a secret no more though its value stays: signed, with the reason, in the history."""
+    stack, repository = place_of(file).root.name, repository_of(file)
+    secret = f"{stack}/{name}"
+    if secret not in repository.owed():
+        raise WrongUse(f"{name} is not owed", fix="disco secrets list --owed")
+    if not because.strip():
+        raise WrongUse("it takes a reason", fix="--because TEXT")
+    message = f"Accept {secret}: {' '.join(because.split())}"
+    repository.write(message, files={layout.owed_of(secret): None})
+    return _said(f"{name} is accepted as it is: disco secrets history {name} tells why")
+
+
 def forget(file: Path, name: str, yes: bool) -> int:
     """Remove a secret; the history keeps it, sealed, for who could read it."""
     store = store_of(file)
@@ -205,10 +218,10 @@ def forget(file: Path, name: str, yes: bool) -> int:
 def history(file: Path, name: str, as_json: bool) -> int:
     """Who changed a secret, when; verified."""
     stack, repository = place_of(file).root.name, repository_of(file)
-    path = layout.file_of(f"{stack}/{name}")
+    paths = {layout.file_of(f"{stack}/{name}"), layout.owed_of(f"{stack}/{name}")}
     commits = repository.log()
     changes = repository.git.changes(c.id for c in commits)
-    mine = [c for c in commits if any(e.path == path for e in changes[c.id])]
+    mine = [c for c in commits if any(e.path in paths for e in changes[c.id])]
     if not mine:
         raise WrongUse(f"there is no secret {name}, and never was")
     if as_json:
