@@ -456,3 +456,21 @@ def test_who_has_much_to_put_on_top_does_it_at_once_before_always_being_second(
     assert last.by == "ben"
     assert last.message.split("\n") == [f"Set dev/mine/{n}" for n in range(3)]
     assert {f"dev/mine/{n}" for n in range(3)} <= set(ana.secrets())
+
+
+def test_what_piles_up_is_packed_and_nothing_is_lost(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana = people.person("ana").repository()
+    before = {i for i, _, _ in ana.git.everything()}
+    monkeypatch.setattr("disco.store.team.git.LOOSE", 0)
+    for number in range(60):
+        ana.git.blob(f"unused {number}".encode())  # so that there is one in every few folders
+    for number in range(8):
+        ana.write(f"Set {number}", {f"dev/many/{number}": {"value": str(number)}})
+    said = ana.git.text("count-objects", "-v")
+    assert int(said.split("packs: ")[1].split()[0]) >= 1
+    assert before <= {i for i, _, _ in ana.git.everything()}
+    again = people.person("ana").repository()
+    assert [c.id for c in again.log()] == [c.id for c in ana.log()]
+    assert again.fields("dev/many/7") == {"value": "7"}

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ ZERO = "0" * 40
 KEPT_TREES = 8
 LOCAL_S, REMOTE_S = 60.0, 120.0
 STALE_AFTER_S = 2.0
+LOOSE = 4_000  # objects, about; each change makes five or so
 WRITERS_WAIT_S = 60.0
 # What git says of a push that came second; of hooks and quotas that take none, it says others.
 SECOND = (b"fetch first", b"non-fast-forward", b"stale info", b"cannot lock ref",
@@ -318,8 +319,17 @@ class Git:
         try:
             self._remove_left()
             yield
+            self._tidy()
         finally:
             lock.release()
+
+    def _tidy(self) -> None:
+        """Pack what has piled up. Objects are spread evenly over 256 folders: one stands for all.
+        What fails here is tried again with the next change; nothing depends on it."""
+        one = self.folder / "objects" / "17"
+        if one.is_dir() and len(list(one.iterdir())) * 256 > LOOSE:
+            with suppress(DiscoError):
+                self.run("gc", "--quiet", within_s=REMOTE_S)
 
     def _remove_left(self) -> None:
         """Nobody else writes now, so what is there for a while is nobody's."""
