@@ -531,3 +531,16 @@ def test_what_this_machine_remembers_is_never_taken_for_nothing(people: People) 
         ben.memory.path.write_text(content)
         with pytest.raises(DiscoError, match="what this machine remembers of the store"):
             ben.fields(SECRET)
+
+
+def test_a_clone_that_lost_what_nobody_else_has_yet_is_refused(people: People) -> None:
+    """Its folder is put back to before a change that was made offline."""
+    ben = people.person("ben").repository()
+    before = ben.head()
+    ben.url += ".away"
+    with pytest.raises(DiscoError, match="can't be used"):
+        ben.write("Offline", {"dev/a/b": {"value": "x"}})
+    ben.git.run("update-ref", BRANCH, before)
+    for ask in (ben.tree, lambda: ben.write("More", {"dev/a/c": {"value": "y"}})):
+        with pytest.raises(Untrusted, match="older than what this machine has seen"):
+            ask()

@@ -14,11 +14,13 @@ from disco.store.team.git import ZERO
 @dataclass(frozen=True)
 class Known:
     """Commits. root: the first of the history. shared: the last that was seen at the remote, or
-    here where there is none. verified: up to which the history here was looked at."""
+    here where there is none. verified: up to which the history here was looked at. upcoming: where
+    its branch is about to be moved."""
 
     root: str = ""
     shared: str = ZERO
     verified: str = ZERO
+    upcoming: str = ZERO
 
 
 class Memory:

@@ -86,6 +86,8 @@ class Repository:
                 fix="restore the folder from a backup, or join again: disco store join URL",
             )
         old = self.must_have(known.shared, head)
+        if head != known.upcoming:  # else a replay that was killed after it had moved the branch
+            self.must_have(known.verified, head)
         history.verified(self.git, old, head, known.root)
         self.memory.note(verified=head, **({} if self.url else {"shared": head}))
         return head
@@ -251,6 +253,7 @@ class Repository:
         return commit
 
     def _move(self, was: str, to: str) -> None:
+        self.memory.note(upcoming=to)
         if not self.git.move(BRANCH, to, was):
             raise DiscoError("somebody else wrote to the store just now", fix="try again")
         self.memory.note(verified=to, **({} if self.url else {"shared": to}))
@@ -359,9 +362,8 @@ class Repository:
         if not self.git.is_ancestor(ours, theirs):
             new = self._replayed(ours, theirs, came, choose, at_once)
             history.verified(self.git, theirs, new, known.root) if new != theirs else None
-        if not self.git.move(BRANCH, new, ours):
-            raise DiscoError("somebody else wrote to the store just now", fix="try again")
-        self.memory.note(verified=new, shared=theirs)
+        self._move(ours, new)
+        self.memory.note(shared=theirs)
         return len(came)
 
     def _replayed(
