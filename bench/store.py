@@ -93,8 +93,7 @@ def _filled(top: Path) -> Store:
 def _remove(repository: Repository, name: str) -> None:
     before = repository.team()
     members = {n: m for n, m in before.members.items() if n != name}
-    owed = dict.fromkeys(repository.secrets(), f"{name} left")
-    repository.change_team(before.changed(members=members), f"Remove {name}", owed)
+    repository.change_team(before.changed(members=members), f"Remove {name}")
 
 
 def _sops(top: Path, ours_s: float) -> None:

@@ -47,7 +47,7 @@ def write_many(ana: Repository) -> None:
 def change_team(ana: Repository) -> None:
     team = ana.team()
     members = {n: m for n, m in team.members.items() if n != "eve"}
-    ana.change_team(team.changed(members=members), "Remove eve", {SECRET: "eve could read it"})
+    ana.change_team(team.changed(members=members), "Remove eve")
 
 
 def sync(ana: Repository) -> None:

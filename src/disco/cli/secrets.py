@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 from disco.cli import speak
 from disco.cli.stored import commit_data, place_of, repository_of, said, store_of
 from disco.engine.errors import DiscoError, Exit, WrongUse
-from disco.store import shared
 from disco.store.store import Store
 from disco.store.team import layout
 from disco.store.team.repository import Repository
@@ -35,7 +34,7 @@ def list_all(file: Path, as_json: bool, owed: bool = False, fields: bool = False
     store = store_of(file)
     if owed:
         return _list_owed(store, as_json)
-    names = [n for n in sorted(store.names()) if not shared.is_state(n)]
+    names = [n for n in sorted(store.names()) if not layout.is_state(f"{store.stack}/{n}")]
     opened_now = store.all_fields(names) if fields else {}
     found = {n: sorted(opened_now[n]) if n in opened_now else None for n in names}
     if as_json:

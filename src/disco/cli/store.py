@@ -165,7 +165,7 @@ def export(file: Path, to: Path, recipients: tuple[str, ...]) -> int:
         raise WrongUse("that is no key that secrets can be sealed for", why=str(error)) from None
     if to.exists():
         raise WrongUse("there is a file already", where=str(to))
-    names = [n for n in sorted(store.names()) if not shared.is_state(n)]
+    names = [n for n in sorted(store.names()) if not layout.is_state(f"{store.stack}/{n}")]
     content = json.dumps({n: store.fields(n) for n in names}, indent=1).encode()
     write_atomically(to, pyrage.encrypt(content, keys))
     speak.talk(f"{len(names)} secrets are in {to}; `age -d` with that key shows them.", "green")

@@ -13,6 +13,7 @@ from disco.cli.stored import place_of, repository_of
 from disco.engine.errors import Exit, WrongUse
 from disco.store import opening, shared
 from disco.store.store import Store
+from disco.store.team import layout
 from disco.store.team.keys import PublicKey
 from disco.store.team.repository import Repository
 from disco.store.team.roles import Role
@@ -42,8 +43,9 @@ def add(file: Path, name: str, keys: tuple[str, ...], role: Role) -> int:
     member = _member(role, [_key(k) for k in keys])
     after = _changed(before, members={**before.members, name: member})
     verb = "Change" if name in before.members else "Add"
-    sealed = team_store.change_team(after, f"{verb} {name}")
+    sealed, owed = team_store.change_team(after, f"{verb} {name}")
     speak.talk(f"{name} is {role}; {sealed} secrets were sealed anew.", "green")
+    _told(owed)
     return int(Exit.DONE)
 
 
@@ -62,10 +64,9 @@ def remove(file: Path, name: str, yes: bool) -> int:
     access = {p: tuple(n for n in names if n != name) for p, names in before.access.items()}
     members = {n: m for n, m in before.members.items() if n != name}
     after = _changed(before, members=members, access=access)
-    why = dict.fromkeys(read, f"{name} left the team and could read it")
-    sealed = team_store.change_team(after, f"Remove {name}", why)
-    speak.talk(f"{name} is out; {sealed} secrets were sealed anew, {len(read)} are to be changed.")
-    speak.talk("disco secrets list --owed names them; disco check is red until all are changed.")
+    sealed, owed = team_store.change_team(after, f"Remove {name}")
+    speak.talk(f"{name} is out; {sealed} secrets were sealed anew.")
+    _told(owed)
     return int(Exit.DONE)
 
 
@@ -76,8 +77,9 @@ def access(file: Path, pattern: str, names: tuple[str, ...]) -> int:
     rules = {p: n for p, n in before.access.items() if p != pattern}
     after = _changed(before, access={**rules, pattern: names} if names else rules)
     told = ", ".join(names) or "everybody"
-    sealed = team_store.change_team(after, f"Let {told} read {pattern}")
+    sealed, owed = team_store.change_team(after, f"Let {told} read {pattern}")
     speak.talk(f"{told} may read {pattern}; {sealed} secrets were sealed anew.", "green")
+    _told(owed)
     return int(Exit.DONE)
 
 
@@ -90,7 +92,7 @@ def rotate(file: Path, keys: tuple[Path, ...]) -> int:
     fresh = opening.own_of(keys).public
     member = _member(before.members[me].role, fresh)
     after = _changed(before, members={**before.members, me: member})
-    sealed = team_store.change_team(after, f"Change the keys of {me}")
+    sealed, _ = team_store.change_team(after, f"Change the keys of {me}")
     speak.talk(f"{me} has other keys; {sealed} secrets were sealed anew.", "green")
     opening.use_keys(place_of(file), keys)
     return int(Exit.DONE)
@@ -140,12 +142,16 @@ def verify(file: Path, as_json: bool) -> int:
     return int(Exit.DONE)
 
 
+def _told(owed: list[str]) -> None:
+    if owed:
+        speak.talk(
+            f"{len(owed)} secrets are to be changed: somebody who may not any more knows them."
+        )
+        speak.talk("disco secrets list --owed names them; disco check is red until then.")
+
+
 def _secrets(repository: Repository) -> list[str]:
-    return [s for s in repository.secrets() if not _is_state(s)]
-
-
-def _is_state(secret: str) -> bool:
-    return shared.is_state(secret.partition("/")[2])
+    return [s for s in repository.secrets() if not layout.is_state(s)]
 
 
 def _key(text: str) -> PublicKey:

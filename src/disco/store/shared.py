@@ -11,18 +11,13 @@ from typing import Any
 from disco.engine.errors import DiscoError, Retry
 from disco.engine.place import write_atomically
 from disco.store.store import Store
-from disco.store.team.layout import DECLARED, FIELD, RUNS, STATE
+from disco.store.team.layout import DECLARED, FIELD, RUNS
 from disco.store.team.repository import Repository
 
 KEPT_RUNS = 100
 ID = "id"  # kept, not sealed
 
 Record = dict[str, Any]
-
-
-def is_state(name: str) -> bool:
-    """Whether a secret's name is one of these, and no secret of a person's or component's."""
-    return name.startswith(f"{STATE}/")
 
 
 def repository(store: Store) -> Repository | None:

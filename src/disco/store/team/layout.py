@@ -31,6 +31,11 @@ def is_path(path: str) -> bool:
     return bool(NAME.fullmatch(path))
 
 
+def is_state(secret: str) -> bool:
+    """Whether DISCO keeps it of a stack's runs, and it is nothing of a person's or component's."""
+    return secret.partition("/")[2].startswith(f"{STATE}/")
+
+
 def file_of(secret: str) -> str:
     return f"{SECRETS}{secret}{SUFFIX}"
 

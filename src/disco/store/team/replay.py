@@ -193,15 +193,12 @@ class Replay:
         secrets = {s: now[p] for p in now if (s := layout.secret_of(p))}
         marks = {layout.owed_of(s) for s in secrets}
         blobs = {p: b for p, b in blobs.items() if not p.startswith(layout.OWED) or p in marks}
-        gone = before.members.keys() - team.members.keys()
         for secret, blob in secrets.items():
             if team.recipients(secret) == before.recipients(secret):
                 continue
             blobs[layout.file_of(secret)] = self._resealed(secret, blob, team)
-            if left := sorted(gone & set(before.who_can_read(secret))):
-                why = f"{', '.join(left)} left the team and could read it"
-                mark = json.dumps({"why": why}).encode() + b"\n"
-                blobs.setdefault(layout.owed_of(secret), self.git.blob(mark))
+            if why := why_owed(before, team, secret):
+                blobs.setdefault(layout.owed_of(secret), self.git.blob(mark(why)))
         return blobs
 
     def _fields(self, secret: str, blob: str) -> dict[str, str]:
@@ -210,6 +207,23 @@ class Replay:
     def _resealed(self, secret: str, blob: str, team: Team) -> str:
         fields = self._fields(secret, blob)
         return self.git.blob(seal(secret, fields, team.recipients(secret)))
+
+
+def why_owed(before: Team, after: Team, secret: str) -> str:
+    """Why a secret has to be changed when the team does: who knows it, and may not any more. Empty
+    for what nobody has to change: what DISCO keeps of runs."""
+    lost = set(before.who_can_read(secret)) - set(after.who_can_read(secret))
+    if not lost or layout.is_state(secret):
+        return ""
+    left = sorted(lost - after.members.keys())
+    out = sorted(lost & after.members.keys())
+    told = [f"{', '.join(left)} left the team and could read it"] if left else []
+    told += [f"{', '.join(out)} could read it and may not any more"] if out else []
+    return "; ".join(told)
+
+
+def mark(why: str) -> bytes:
+    return json.dumps({"why": why}).encode() + b"\n"
 
 
 def _changes_team(changes: list[Entry]) -> bool:

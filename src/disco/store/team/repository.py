@@ -19,7 +19,7 @@ from disco.store.team.history import Commit, Untrusted
 from disco.store.team.keys import Own
 from disco.store.team.layout import FILE, NAMESPACE, SIGNATURE
 from disco.store.team.memory import Memory
-from disco.store.team.replay import Replay
+from disco.store.team.replay import Replay, mark, why_owed
 from disco.store.team.roles import Role
 from disco.store.team.sealed import seal, unseal, wrong_recipients
 
@@ -181,8 +181,8 @@ class Repository:
     ) -> None:
         """One commit, here and, where there is a remote, there. None removes.
 
-        A secret that gets a new value is not owed any more. Raises DiscoError when it is here, and
-        could not be shared.
+        A secret that gets another value is not owed any more. Raises DiscoError when it is here,
+        and could not be shared.
         """
         with self.git.writing():
             team = self.team()
@@ -190,15 +190,17 @@ class Repository:
             for secret, fields in (secrets or {}).items():
                 sealed = None if fields is None else seal(secret, fields, team.recipients(secret))
                 contents[layout.file_of(secret)] = sealed
-                if layout.owed_of(secret) in self.tree():
-                    contents[layout.owed_of(secret)] = None
+                owed = layout.owed_of(secret)
+                if owed in self.tree() and (fields is None or self.fields(secret) != fields):
+                    contents[owed] = None
             self._commit(contents, message)
         if self.url:
             self.sync()
 
-    def change_team(self, team: Team, message: str, owed: Mapping[str, str] | None = None) -> int:
+    def change_team(self, team: Team, message: str) -> tuple[int, list[str]]:
         """The team's next version, with every secret sealed for whom it names now: one commit, or
-        none. owed: secret -> why somebody has to change it. Returns how many were sealed anew."""
+        none. Returns how many were sealed anew, and those that somebody has to change, because
+        somebody could read them and may not any more."""
         with self.git.writing():
             before = self.team()
             if before.members[self.me()].role is not Role.ADMIN:
@@ -210,12 +212,12 @@ class Repository:
             contents: dict[str, bytes | None] = {FILE: content, SIGNATURE: signature}
             for secret, fields in self.all_fields(changed).items():
                 contents[layout.file_of(secret)] = seal(secret, fields, team.recipients(secret))
-            for secret, why in (owed or {}).items():
-                contents[layout.owed_of(secret)] = json.dumps({"why": why}).encode() + b"\n"
+            owed = {s: why for s in changed if (why := why_owed(before, team, s))}
+            contents |= {layout.owed_of(s): mark(why) for s, why in owed.items()}
             self._commit(contents, message)
         if self.url:
             self.sync()
-        return len(changed)
+        return len(changed), sorted(owed)
 
     def _signs_as(self, team: Team) -> tuple[str | None, Path | None]:
         name = team.name_of(self.own.public)
