@@ -85,5 +85,6 @@ def _refused(path: str, why: str) -> DiscoError:
         f"the secret {path} is refused",
         where=path,
         why=why,
-        fix=f"disco secrets history {path} names who wrote it; disco store verify looks at all",
+        fix=f"disco secrets history {path.partition('/')[2]} names who wrote it; disco team verify "
+        "looks at all",
     )
