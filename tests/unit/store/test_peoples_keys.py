@@ -80,7 +80,9 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> Non
     assert f"chmod 600 {person.key}" in caught.value.fix
 
 
-@pytest.mark.parametrize("content", ["", "nonsense", "AGE-SECRET-KEY-1QQQ", "a\nb\n", "\0"])
+@pytest.mark.parametrize(
+    "content", ["", "nonsense", "AGE-SECRET-KEY-1QQQ", "# AGE-SECRET-KEY-1Q\n", "a\nb\n", "\0"]
+)
 def test_a_broken_key_is_refused_and_not_shown(tmp_path: Path, content: str) -> None:
     path = tmp_path / "key"
     path.write_text(content)

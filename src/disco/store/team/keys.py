@@ -233,6 +233,8 @@ def _inside(path: Path, text: str) -> str:
 def _age_keys(path: Path, text: str) -> list[Any]:
     """The age identities in a file; an error never has its text."""
     lines = [x.strip() for x in text.splitlines() if x.strip() and not x.startswith("#")]
+    if not lines:
+        raise _unusable(path, "it holds no key")
     try:
         return [pyrage.x25519.Identity.from_str(line) for line in lines]
     except pyrage.IdentityError:

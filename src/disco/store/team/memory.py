@@ -37,7 +37,7 @@ class Memory:
             return Known(**{k: str(v) for k, v in json.loads(self.path.read_text()).items()})
         except FileNotFoundError:
             return Known()
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise DiscoError(
                 "what this machine remembers of the store can't be read",
                 where=str(self.path),
