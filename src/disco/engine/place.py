@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from disco.engine.errors import WrongUse
+from disco.stack.problem import visible
 
 FORMAT = 2
 ID = re.compile("[0-9a-f]{8}")
@@ -123,8 +124,9 @@ class Place:
                 fix="take the stack down with the older DISCO, then come up with this one",
             )
         if found.get("machine") not in (None, machine_id()):
+            host = visible(str(found.get("host", "unknown")))
             raise WrongUse(
-                f"the state folder belongs to another machine ({found.get('host', 'unknown')})",
+                f"the state folder belongs to another machine ({host})",
                 where=str(self.root),
                 why="local servers and pinned keys in it are that machine's",
                 fix=f"run there, or remove {self.root} to start anew here",

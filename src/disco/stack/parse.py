@@ -10,6 +10,7 @@ import math
 import re
 import sys
 import warnings
+from functools import partial
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -18,8 +19,10 @@ from ruamel.yaml.events import (
     CollectionEndEvent,
     CollectionStartEvent,
     DocumentStartEvent,
+    Event,
 )
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.parser import Parser
 from ruamel.yaml.reader import ReaderError
 from ruamel.yaml.resolver import VersionedResolver
 
@@ -73,8 +76,7 @@ def parse(text: str, file: str) -> Document:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ReusedAnchorWarning)
-            _refuse_events(text, file)
-            node = _yaml().compose(text)
+            node = _yaml(file).compose(text)
     except YAMLError as error:
         raise StackProblems([_syntax(error, text, file)]) from None
     except (ValueError, OverflowError):
@@ -94,22 +96,31 @@ def scalar(text: str) -> Any:
     return _typed(str(tag).removeprefix(_YAML), text)
 
 
-def _yaml() -> YAML:
-    return YAML(typ="safe", pure=True)
+def _yaml(file: str) -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Parser = partial(_Bounded, file)
+    return yaml
 
 
-def _refuse_events(text: str, file: str) -> None:
-    """Stop at what the recursive composer can't take, or would take for another YAML."""
-    depth = 0
-    for event in _yaml().parse(text):
-        depth += isinstance(event, CollectionStartEvent)
-        depth -= isinstance(event, CollectionEndEvent)
+class _Bounded(Parser):
+    """Stops at what the recursive composer can't take, or would take for another YAML."""
+
+    def __init__(self, file: str, loader: YAML) -> None:
+        super().__init__(loader)
+        self._file = file
+        self._depth = 0
+
+    def get_event(self) -> Event:
+        event: Event = super().get_event()
+        self._depth += isinstance(event, CollectionStartEvent)
+        self._depth -= isinstance(event, CollectionEndEvent)
         mark = event.start_mark
-        if depth > MAX_DEPTH:
-            raise StackProblems([_too_deep(file, mark.line + 1, mark.column + 1)])
+        if self._depth > MAX_DEPTH:
+            raise StackProblems([_too_deep(self._file, mark.line + 1, mark.column + 1)])
         if isinstance(event, DocumentStartEvent) and event.version not in (None, (1, 2)):
             place = (mark.line + 1, mark.column + 1)
-            raise StackProblems([Problem(file, *place, "", _ONLY_1_2)])
+            raise StackProblems([Problem(self._file, *place, "", _ONLY_1_2)])
+        return event
 
 
 def _beyond_unicode(text: str, file: str) -> Problem:

@@ -155,8 +155,12 @@ class Settings:
             remote, root, keys = found["remote"], found["root"], found.get("keys", [])
         except (TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ValueError(f"it is no settings ({type(error).__name__})") from None
+        if not isinstance(keys, list):
+            raise ValueError("its keys are no list")
         if not all(isinstance(x, str) for x in (remote, root, *keys)):
             raise ValueError("a value in it is no text")
+        if remote.startswith("-"):
+            raise ValueError("its remote begins with -, which git would take for an option")
         return cls(remote, root, tuple(keys))
 
     def content(self) -> bytes:

@@ -79,6 +79,7 @@ def test_looking_leaves_nothing_behind(disco: Disco, stack: Path) -> None:
         ({"format": 99}, "newer DISCO"),
         ({"format": 1}, "older DISCO"),
         ({"format": 2, "machine": "elsewhere", "host": "other"}, "another machine (other)"),
+        ({"format": 2, "machine": "elsewhere", "host": "\u202e"}, "another machine (\\u202e)"),
         ({}, "can't be read"),
     ],
 )

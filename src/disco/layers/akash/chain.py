@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -115,8 +116,9 @@ class ChainNode(Component):
         """The name of its kept genesis: by the entry, since two may have one definition."""
         return genesis_name(self.short)
 
-    @property
+    @cached_property
     def chain(self) -> Chain:
+        """Its definition, read once: a plan asks for it at every step."""
         found = registry.find(self.spec.definition or self.short, self.place.stack_folder)
         return found.on(self.spec.network)
 
