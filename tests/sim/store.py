@@ -7,6 +7,7 @@ made before. So two runs of one stack can be compared, and a secret that is made
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -20,6 +21,7 @@ from disco.store.generate import Generator
 from disco.store.redact import PUBLIC_FIELDS
 from disco.store.store import Store
 from disco.store.team import layout
+from disco.store.team.sealed import Content
 from sim.simulation import Simulation
 
 CANARY = "CANARY"
@@ -43,15 +45,15 @@ class Folder:
         found = (p for p in self._top.rglob("*") if p.is_file() and p.name[0] != ".")
         return sorted(p.relative_to(self._top).as_posix() for p in found)
 
-    def fields(self, secret: str) -> dict[str, str]:
+    def content(self, secret: str) -> Content:
+        """Its version is made of its value: the same in two runs that are compared."""
         content = self.file(layout.file_of(secret))
         if content is None:
             raise NotThere(f"there is no secret {secret}")
-        fields: dict[str, str] = json.loads(content)
-        return fields
+        return Content(json.loads(content), hashlib.sha256(content).hexdigest()[:16])
 
-    def all_fields(self, secrets: Iterable[str]) -> dict[str, dict[str, str]]:
-        return {s: self.fields(s) for s in secrets}
+    def contents(self, secrets: Iterable[str]) -> dict[str, Content]:
+        return {s: self.content(s) for s in secrets}
 
     def file(self, path: str) -> bytes | None:
         try:
@@ -62,12 +64,12 @@ class Folder:
     def write(
         self,
         message: str,
-        secrets: Mapping[str, dict[str, str] | None] | None = None,
+        secrets: Mapping[str, Content | None] | None = None,
         files: Mapping[str, bytes | None] | None = None,
     ) -> None:
         contents = dict(files or {})
-        for secret, fields in (secrets or {}).items():
-            contents[layout.file_of(secret)] = fields and json.dumps(fields).encode()
+        for secret, new in (secrets or {}).items():
+            contents[layout.file_of(secret)] = new and json.dumps(new.fields).encode()
         for path, content in contents.items():
             if content is None:
                 (self._top / path).unlink(missing_ok=True)

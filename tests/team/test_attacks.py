@@ -18,7 +18,7 @@ from disco.store.team.history import Untrusted
 from disco.store.team.layout import FILE, SIGNATURE, file_of
 from disco.store.team.repository import Repository, begin, join
 from disco.store.team.roles import Role
-from disco.store.team.sealed import seal
+from disco.store.team.sealed import Content, seal
 
 HIDDEN = "prod/db/password"
 
@@ -60,7 +60,7 @@ def remote(forger: Forger) -> Iterator[Forger]:
 
 
 def sealed(forger: Forger, secret: str = SECRET, value: str = "forged") -> bytes:
-    return seal(secret, {"value": value}, forger.team().recipients(secret))
+    return seal(secret, Content.of({"value": value}), forger.team().recipients(secret))
 
 
 # --- who signs
@@ -418,7 +418,9 @@ def test_a_secret_that_is_sealed_for_others_than_the_team_says_is_told(people: P
         "dev/db/right": everybody,
     }
     forger.put(
-        forger.commit("ben", {file_of(s): seal(s, {"value": "x"}, k) for s, k in made.items()})
+        forger.commit(
+            "ben", {file_of(s): seal(s, Content.of({"value": "x"}), k) for s, k in made.items()}
+        )
     )
     ana = people.person("ana").repository()
     ana.sync()
@@ -520,7 +522,9 @@ def test_an_object_that_stands_for_another_is_not_taken(people: People) -> None:
     """`git replace` gives a file other content under the same name, and every id stays."""
     ben = people.person("ben").repository()
     blob = ben.tree()[FILE_OF]
-    forged = ben.git.blob(seal(SECRET, {"value": "forged"}, ben.team().recipients(SECRET)))
+    forged = ben.git.blob(
+        seal(SECRET, Content.of({"value": "forged"}), ben.team().recipients(SECRET))
+    )
     ben.git.run("update-ref", f"refs/replace/{blob}", forged)
     assert people.person("ben").repository().fields(SECRET) == {"value": VALUE}
 

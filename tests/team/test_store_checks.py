@@ -16,7 +16,7 @@ from disco.store.checks import checks
 from disco.store.store import Store
 from disco.store.team.layout import file_of
 from disco.store.team.repository import Repository
-from disco.store.team.sealed import seal
+from disco.store.team.sealed import Content, seal
 
 
 def asked(repository: Repository, name: str) -> Answer:
@@ -52,7 +52,7 @@ def test_a_commit_of_nobodys_is_red(people: People) -> None:
 
 def test_a_secret_sealed_for_one_too_few_is_red(people: People) -> None:
     ana = people.person("ana").repository()
-    only_me = seal(SECRET, {"value": "x"}, ana.own.public)
+    only_me = seal(SECRET, Content.of({"value": "x"}), ana.own.public)
     ana.write("Seal it for me alone", files={file_of(SECRET): only_me})
     answer = asked(ana, "recipients")
     assert not answer.ok and SECRET in answer.evidence and "not sealed for" in answer.details[0]

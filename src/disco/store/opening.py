@@ -20,6 +20,7 @@ from disco.store.team.keys import Own
 from disco.store.team.layout import DECLARED, FIELD
 from disco.store.team.memory import Memory
 from disco.store.team.repository import Repository, begin, join
+from disco.store.team.sealed import Content
 
 if TYPE_CHECKING:
     from disco.store.store import Store
@@ -83,12 +84,12 @@ def begin_team(
         if new.git.remote_ref(url, BRANCH) != ZERO:
             raise WrongUse("the remote has a store already", where=url, fix="disco store join")
         begin(new, team, name)
-    secrets = {f"{old.stack}/{n}": old.fields(n) for n in old.names()}
+    secrets = {f"{old.stack}/{n}": old.content(n) for n in old.names()}
     own = old.shelf
     kept = {p: own.file(p) for p in own.files() if p.startswith(layout.KEPT)} if secrets else {}
     kept[f"{layout.KEPT}{old.stack}/id"] = f"{place.id}\n".encode()
     if place.declared.exists():
-        secrets[f"{old.stack}/{DECLARED}"] = {FIELD: place.declared.read_text()}
+        secrets[f"{old.stack}/{DECLARED}"] = Content.of({FIELD: place.declared.read_text()})
     new.write("Take over what the stack had for itself", secrets, kept)
     remember_team(place, url, new.memory.known.root, files)
     Memory(seen_file(new.memory.known.root)).note(shared=new.memory.known.shared)

@@ -104,6 +104,6 @@ def runs(store: Store) -> list[Record]:
     prefix = f"{store.stack}/{RUNS}/"
     names = [s for s in team.secrets() if s.startswith(prefix)]
     found: list[Record] = []
-    for fields in team.all_fields(names).values():
-        found += json.loads(fields[FIELD])
+    for content in team.contents(names).values():
+        found += json.loads(content.fields[FIELD])
     return found

@@ -11,6 +11,7 @@ from disco.engine.secret import SecretRef
 from disco.store import opening
 from disco.store.redact import PUBLIC_FIELDS
 from disco.store.team import layout
+from disco.store.team.sealed import Content
 
 Fields = dict[str, str]
 
@@ -27,10 +28,10 @@ class Shelf(Protocol):
     def secrets(self) -> list[str]:
         """Paths of all secrets; nothing is opened."""
 
-    def fields(self, secret: str) -> Fields:
+    def content(self, secret: str) -> Content:
         """Raises NotThere; DiscoError for what can't be opened, or is not to be believed."""
 
-    def all_fields(self, secrets: Iterable[str]) -> dict[str, Fields]:
+    def contents(self, secrets: Iterable[str]) -> dict[str, Content]:
         """Of those among them that this person may read."""
 
     def files(self) -> Iterable[str]: ...
@@ -40,7 +41,7 @@ class Shelf(Protocol):
     def write(
         self,
         message: str,
-        secrets: Mapping[str, Fields | None] | None = None,
+        secrets: Mapping[str, Content | None] | None = None,
         files: Mapping[str, bytes | None] | None = None,
     ) -> None:
         """All of it or nothing; None removes."""
@@ -55,7 +56,7 @@ class Store:
     def __init__(self, place: Place, shelf: Shelf | None = None) -> None:
         self.place = place
         self._shelf = shelf
-        self._opened: dict[str, Fields] = {}
+        self._opened: dict[str, Content] = {}
 
     @property
     def shelf(self) -> Shelf:
@@ -92,37 +93,53 @@ class Store:
 
     def fields(self, name: str) -> Fields:
         """All fields of a secret, with their values. Only executors call this."""
+        return dict(self.content(name).fields)
+
+    def version(self, name: str) -> str:
+        """Another one with each other value of the secret; it tells nothing of the value."""
+        return self.content(name).version
+
+    def content(self, name: str) -> Content:
+        """Raises NotThere; DiscoError for what can't be opened."""
         if name not in self._opened:
             path = self._path(name)
             if not self.shelf.is_there:
                 raise _missing(path)
             try:
-                self._opened[name] = self.shelf.fields(path)
+                self._opened[name] = self.shelf.content(path)
             except NotThere:
                 raise _missing(path) from None
-        return dict(self._opened[name])
+        return self._opened[name]
 
     def all_fields(self, names: Iterable[str]) -> dict[str, Fields]:
         """Of many at once; those that this person may not read have none."""
         paths = {self._path(n): n for n in names}
         if not self.shelf.is_there:
             return {}
-        found = {paths[p]: f for p, f in self.shelf.all_fields(paths).items()}
-        self._opened.update({n: dict(f) for n, f in found.items()})
-        return found
+        found = {paths[p]: c for p, c in self.shelf.contents(paths).items()}
+        self._opened |= found
+        return {n: dict(c.fields) for n, c in found.items()}
 
     def put(self, name: str, fields: Fields) -> None:
         """Write a secret, replacing what it was; a reader sees the old or the new, never less."""
-        path = self._path(name)
-        self.shelf.begin()
-        self.shelf.write(f"Set {path}", secrets={path: fields})
-        self._opened[name] = dict(fields)
+        self._put({name: fields}, f"Set {self._path(name)}")
 
     def put_all(self, secrets: Mapping[str, Fields], why: str) -> None:
         """Write several at once: all of them or none."""
+        self._put(secrets, why)
+
+    def _put(self, secrets: Mapping[str, Fields], message: str) -> None:
         self.shelf.begin()
-        self.shelf.write(why, secrets={self._path(n): f for n, f in secrets.items()})
-        self._opened.update({n: dict(f) for n, f in secrets.items()})
+        contents = {n: Content.of(f, self._now(n)) for n, f in secrets.items()}
+        self.shelf.write(message, secrets={self._path(n): c for n, c in contents.items()})
+        self._opened |= contents
+
+    def _now(self, name: str) -> Content | None:
+        """None for what is not there or can't be opened: whatever is written is another value."""
+        try:
+            return self.content(name) if self.has(name) else None
+        except DiscoError:
+            return None
 
     def forget(self, name: str) -> None:
         """Remove a secret; nothing happens when there is none."""
@@ -156,8 +173,8 @@ class Store:
         """Every secret value that this process has opened, without public fields; for `redact`."""
         return tuple(
             value
-            for fields in self._opened.values()
-            for field, value in fields.items()
+            for content in self._opened.values()
+            for field, value in content.fields.items()
             if field not in PUBLIC_FIELDS
         )
 

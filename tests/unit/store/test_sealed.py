@@ -12,7 +12,7 @@ from people import SECRET, VALUE, Person
 
 from disco.engine.errors import DiscoError
 from disco.store.team.keys import Own, PublicKey
-from disco.store.team.sealed import seal, unseal, wrong_recipients
+from disco.store.team.sealed import Content, seal, unseal, wrong_recipients
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Own:
 
 @pytest.fixture(scope="module")
 def content(own: Own) -> bytes:
-    return seal(SECRET, {"value": VALUE}, own.public)
+    return seal(SECRET, Content.of({"value": VALUE}), own.public)
 
 
 def refused(content: bytes, own: Own, secret: str = SECRET) -> str:
@@ -34,7 +34,7 @@ def refused(content: bytes, own: Own, secret: str = SECRET) -> str:
 
 def test_it_is_opened_as_it_was_sealed(own: Own) -> None:
     fields = {"crt": "line one\nline two\n", "key": "ключ ☃", "empty": ""}
-    assert unseal("a/b", seal("a/b", fields, own.public), own) == fields
+    assert unseal("a/b", seal("a/b", Content.of(fields), own.public), own).fields == fields
 
 
 @settings(max_examples=150, deadline=None)
@@ -67,7 +67,7 @@ def test_what_was_moved_to_another_name_is_refused(own: Own, content: bytes) -> 
 
 def test_what_is_for_somebody_else_is_refused(tmp_path: Path, own: Own) -> None:
     other = Person("ben", tmp_path).own
-    refused(seal(SECRET, {"value": VALUE}, other.public), own)
+    refused(seal(SECRET, Content.of({"value": VALUE}), other.public), own)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_its_header_tells_whom_it_is_for(tmp_path: Path, own: Own, content: byte
     assert "not sealed for the ssh-ed25519 key" in wrong_recipients(
         content, [*own.public, *ben.public]
     )
-    both = seal(SECRET, {"value": VALUE}, [*own.public, *ben.public, age])
+    both = seal(SECRET, Content.of({"value": VALUE}), [*own.public, *ben.public, age])
     assert wrong_recipients(both, [*own.public, *ben.public, age]) == ""
     assert "also sealed for the ssh-ed25519 key" in wrong_recipients(both, [*own.public, age])
     assert "also sealed for 1 age key(s)" in wrong_recipients(both, [*own.public, *ben.public])

@@ -13,7 +13,7 @@ from disco.store.team.git import ZERO, Entry, Git
 from disco.store.team.history import Commit
 from disco.store.team.keys import Own
 from disco.store.team.layout import FILE, SIGNATURE
-from disco.store.team.sealed import seal, unseal
+from disco.store.team.sealed import Content, seal, unseal
 
 if TYPE_CHECKING:
     from disco.store.team.team import Team
@@ -123,7 +123,7 @@ class Replay:
         if one == other or not (secret and one and other):
             return one == other
         try:
-            return self._fields(secret, one) == self._fields(secret, other)
+            return self._content(secret, one).fields == self._content(secret, other).fields
         except DiscoError:
             return False
 
@@ -201,12 +201,12 @@ class Replay:
                 blobs.setdefault(layout.owed_of(secret), self.git.blob(mark(why)))
         return blobs
 
-    def _fields(self, secret: str, blob: str) -> dict[str, str]:
+    def _content(self, secret: str, blob: str) -> Content:
         return unseal(secret, self.git.read(blob), self.own)
 
     def _resealed(self, secret: str, blob: str, team: Team) -> str:
-        fields = self._fields(secret, blob)
-        return self.git.blob(seal(secret, fields, team.recipients(secret)))
+        content = self._content(secret, blob)
+        return self.git.blob(seal(secret, content, team.recipients(secret)))
 
 
 def why_owed(before: Team, after: Team, secret: str) -> str:

@@ -21,7 +21,7 @@ from disco.store.team.layout import FILE, NAMESPACE, SIGNATURE
 from disco.store.team.memory import Memory
 from disco.store.team.replay import Replay, mark, why_owed
 from disco.store.team.roles import Role
-from disco.store.team.sealed import seal, unseal, wrong_recipients
+from disco.store.team.sealed import Content, seal, unseal, wrong_recipients
 
 if TYPE_CHECKING:
     from disco.store.team.team import Team
@@ -31,8 +31,6 @@ AT_ONCE_AFTER = 4  # attempts: who has much to put on top would be second for ev
 PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 KEYGEN_S = 60
-
-Fields = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -124,11 +122,11 @@ class Repository:
         found = (layout.secret_of(p) for p in self.tree())
         return sorted(s for s in found if s)
 
-    def fields(self, secret: str) -> Fields:
+    def content(self, secret: str) -> Content:
         """Raises NotThere; DiscoError for one that can't be opened or was tampered with."""
-        content = self._must_be_there(secret)
+        sealed = self._must_be_there(secret)
         try:
-            return unseal(secret, content, self.own)
+            return unseal(secret, sealed, self.own)
         except DiscoError:
             able = self.team().who_can_read(secret)
             if self.team().name_of(self.own.public) in able:
@@ -139,14 +137,25 @@ class Repository:
             why=f"{', '.join(able)} may read it",
         )
 
-    def all_fields(self, secrets: Iterable[str]) -> dict[str, Fields]:
+    def _opened(self, secret: str) -> Content | None:
+        """None for what is not there or can't be opened: whatever is written is another value."""
+        try:
+            return self.content(secret) if layout.file_of(secret) in self.tree() else None
+        except DiscoError:
+            return None
+
+    def fields(self, secret: str) -> dict[str, str]:
+        """The same without its version."""
+        return dict(self.content(secret).fields)
+
+    def contents(self, secrets: Iterable[str]) -> dict[str, Content]:
         """Of those among them that I may read, by one process."""
         tree, team = self.tree(), self.team()
         me = team.name_of(self.own.public)
         wanted = [s for s in secrets if me in team.who_can_read(s)]
         blobs = [tree[layout.file_of(s)] for s in wanted]
-        contents = {i: c for i, _, c in self.git.read_all(blobs)}
-        return {s: unseal(s, contents[b], self.own) for s, b in zip(wanted, blobs, strict=True)}
+        sealed = {i: c for i, _, c in self.git.read_all(blobs)}
+        return {s: unseal(s, sealed[b], self.own) for s, b in zip(wanted, blobs, strict=True)}
 
     def _must_be_there(self, secret: str) -> bytes:
         content = self.file(layout.file_of(secret))
@@ -176,23 +185,24 @@ class Repository:
     def write(
         self,
         message: str,
-        secrets: Mapping[str, Fields | None] | None = None,
+        secrets: Mapping[str, Content | Mapping[str, str] | None] | None = None,
         files: Mapping[str, bytes | None] | None = None,
     ) -> None:
         """One commit, here and, where there is a remote, there. None removes.
 
-        A secret that gets another value is not owed any more. Raises DiscoError when it is here,
-        and could not be shared.
+        A secret that gets another value has another version, and is not owed any more. Raises
+        DiscoError when it is here, and could not be shared.
         """
         with self.git.writing():
             team = self.team()
             contents: dict[str, bytes | None] = dict(files or {})
-            for secret, fields in (secrets or {}).items():
-                sealed = None if fields is None else seal(secret, fields, team.recipients(secret))
+            for secret, new in (secrets or {}).items():
+                before, to = self._opened(secret), team.recipients(secret)
+                content = Content.of(new, before) if isinstance(new, Mapping) else new
+                sealed = None if content is None else seal(secret, content, to)
                 contents[layout.file_of(secret)] = sealed
-                owed = layout.owed_of(secret)
-                if owed in self.tree() and (fields is None or self.fields(secret) != fields):
-                    contents[owed] = None
+                if not (content and before and before.fields == content.fields):
+                    contents[layout.owed_of(secret)] = None
             self._commit(contents, message)
         if self.url:
             self.sync()
@@ -207,11 +217,11 @@ class Repository:
                 raise WrongUse("only an admin changes the team", where=self.me())
             changed = [s for s in self.secrets() if team.recipients(s) != before.recipients(s)]
             self._may_write(before, self.me(), map(layout.file_of, changed))
-            content = team.text()
-            signature = sign(content, self._writer(before)[1])
-            contents: dict[str, bytes | None] = {FILE: content, SIGNATURE: signature}
-            for secret, fields in self.all_fields(changed).items():
-                contents[layout.file_of(secret)] = seal(secret, fields, team.recipients(secret))
+            text = team.text()
+            signature = sign(text, self._writer(before)[1])
+            contents: dict[str, bytes | None] = {FILE: text, SIGNATURE: signature}
+            for secret, content in self.contents(changed).items():
+                contents[layout.file_of(secret)] = seal(secret, content, team.recipients(secret))
             owed = {s: why for s in changed if (why := why_owed(before, team, s))}
             contents |= {layout.owed_of(s): mark(why) for s, why in owed.items()}
             self._commit(contents, message)

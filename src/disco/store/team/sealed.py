@@ -1,15 +1,18 @@
-"""One secret's file: named fields and the secret's own path, sealed by age for who may read it.
+"""One secret's file: named fields, a version and the secret's own path, sealed by age for who may
+read it.
 
-Without DISCO: `age -d -i KEY FILE` prints JSON, {"fields": …, "path": …}. The path is inside so
-that a file that was moved to another name is noticed.
+Without DISCO: `age -d -i KEY FILE` prints JSON, {"fields": …, "path": …, "version": …}. The path is
+inside so that a file that was moved to another name is noticed.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyrage  # type: ignore[import-untyped]
 
@@ -18,18 +21,37 @@ from disco.store.team.keys import NotOpened, Own, PublicKey
 
 STANZA = re.compile(rb"-> (X25519|ssh-ed25519|ssh-rsa) (\S+)")
 END = b"\n---"
+VERSION_BYTES = 8
 HEADER = b"age-encryption.org/v1\n"
 
 
-def seal(path: str, fields: dict[str, str], recipients: Sequence[PublicKey]) -> bytes:
+@dataclass(frozen=True)
+class Content:
+    """What a secret holds. version: 16 hex digits at random, others with each other value: it tells
+    that a value changed, also where the value itself must not be told. It stays when the same value
+    is sealed for others."""
+
+    fields: Mapping[str, str] = field(repr=False)
+    version: str
+
+    @classmethod
+    def of(cls, fields: Mapping[str, str], before: Content | None = None) -> Content:
+        """before: what it held until now."""
+        if before and before.fields == fields:
+            return before
+        return cls(dict(fields), secrets.token_hex(VERSION_BYTES))
+
+
+def seal(path: str, content: Content, recipients: Sequence[PublicKey]) -> bytes:
     """path: STACK/COMPONENT/NAME."""
-    plain = json.dumps({"path": path, "fields": fields}, sort_keys=True).encode()
+    whole = {"path": path, "fields": dict(content.fields), "version": content.version}
+    plain = json.dumps(whole, sort_keys=True).encode()
     sealed: bytes = pyrage.encrypt(plain, [k.recipient() for k in recipients])
     return sealed
 
 
-def unseal(path: str, sealed: bytes, own: Own) -> dict[str, str]:
-    """The fields. Raises DiscoError for what was damaged, moved, or sealed for others."""
+def unseal(path: str, sealed: bytes, own: Own) -> Content:
+    """Raises DiscoError for what was damaged, moved, or sealed for others."""
     try:
         plain = own.open(sealed)
     except NotOpened as error:
@@ -37,22 +59,23 @@ def unseal(path: str, sealed: bytes, own: Own) -> dict[str, str]:
     found = _parse(plain)
     if found is None:
         raise _refused(path, "it does not hold named fields")
-    inside, fields = found
+    inside, content = found
     if inside != path:
         raise _refused(path, f"it was sealed as {inside}, and was moved here")
-    return fields
+    return content
 
 
-def _parse(plain: bytes) -> tuple[str, dict[str, str]] | None:
+def _parse(plain: bytes) -> tuple[str, Content] | None:
     """None for anything else: an error raised in here would carry the plain text with it."""
     try:
         whole = json.loads(plain)
-        path, fields = whole["path"], whole["fields"]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        path, fields, version = whole["path"], whole["fields"], whole.get("version", "")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    if not isinstance(path, str) or not isinstance(fields, dict):
+    if not isinstance(fields, dict):
         return None
-    return (path, fields) if all(isinstance(v, str) for v in fields.values()) else None
+    texts = all(isinstance(v, str) for v in (path, version, *fields.values()))
+    return (path, Content(fields, version)) if texts else None
 
 
 def wrong_recipients(sealed: bytes, recipients: Sequence[PublicKey]) -> str:
