@@ -27,14 +27,13 @@ from sim.faults import BOOTING_S
 from sim.faults import lost as connection_lost
 from sim.nspawn import restart
 from sim.stack import SimulatedStack, components
-from sim.stacks import STACKS, fleet
+from sim.stacks import IRON, STACKS, WIDE, fleet
 from sim.state import ClusterState, File, HostState
 
 LONGEST_S = 10 * 60
 QUICKLY_S = 2 * 60
 # Of one action, and of all actions of one place more than once each, as the design promises.
 ATTEMPTS, RETRIES = 4, 12
-WIDE, IRON = STACKS["wide"], STACKS["iron"]
 A = "    - {name: a, address: 192.0.2.11, host_key: ssh-ed25519 AAAAa}\n"
 B = "    - {name: b, address: 192.0.2.12, host_key: ssh-ed25519 AAAAb}\n"
 SECTIONS = {
@@ -57,6 +56,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "retention": "3d",
         "retention_size": "2GB",
         "storage": "6Gi",
+        "remote_write": "[{url: 'https://metrics.example/w'}]",
     },
     "vault": {"replicas": 5, "storage": "2Gi"},
     "chains": {

@@ -20,7 +20,6 @@ from disco.engine import plan as planning
 from disco.engine.apply import Ended, Outcome, Run, Stop
 from disco.engine.component import World
 from disco.engine.declared import Declared
-from disco.engine.errors import NotThere
 from disco.engine.events import Event, Events, StepDone
 from disco.engine.gate import Gate
 from disco.engine.graph import Graph, build
@@ -29,7 +28,7 @@ from disco.engine.lock import Held, Lock
 from disco.engine.machine_lock import MachineLock
 from disco.engine.place import Place
 from disco.engine.plan import Look, Plan
-from disco.engine.secret import KeptRef, SecretRef
+from disco.engine.secret import SecretRef
 from disco.layers import registry
 from disco.layers.servers.ssh import SshServersSpec
 from disco.stack.load import Loaded, load_text
@@ -43,7 +42,7 @@ from sim.kube import SimulatedKube
 from sim.nspawn import SimulatedNspawn
 from sim.simulation import Simulation
 from sim.state import File, HostState, State
-from sim.store import SimulatedStore
+from sim.store import CANARY, SimulatedStore, simulated
 
 T = TypeVar("T")
 Make = Callable[[str, Graph, dict[str, Look]], Plan]
@@ -66,7 +65,7 @@ class Process:
         return Journal(self.place.journal)
 
     def lookup(self, ref: SecretRef) -> str:
-        return _lookup(self.store, ref)
+        return self.store.lookup(ref)
 
 
 @dataclass
@@ -107,6 +106,14 @@ class SimulatedStack:
         if artifacts_held:
             self.simulation.state.held = everything()
         self._put_up(self._specs["servers"])
+        self._put_in()
+
+    def _put_in(self) -> None:
+        """Secrets that the stack file names: a person puts them into the store before."""
+        for _, named in self.loaded.secrets():
+            self.place.open()
+            value = f"{CANARY}:{named.secret}:{named.field}"
+            simulated(self.place).put(named.secret, {named.field: value})
 
     @property
     def state(self) -> State:
@@ -166,12 +173,9 @@ class SimulatedStack:
         self.place.open()
         simulation = self.simulation
         store = SimulatedStore(self.place, simulation)
-
-        def lookup(ref: SecretRef) -> str:
-            return _lookup(store, ref)
-
         artifacts = SimulatedArtifacts(simulation)
-        kube, hosts = SimulatedKube(simulation, lookup), SimulatedHosts(simulation, lookup)
+        kube = SimulatedKube(simulation, store.lookup)
+        hosts = SimulatedHosts(simulation, store.lookup)
         nspawn = SimulatedNspawn(simulation)
         world = World(self.place, store, artifacts, hosts, kube, nspawn)
         graph = build(components(), self._specs, self.place)
@@ -266,12 +270,3 @@ class SimulatedStack:
 
 # Reading YAML is most of the time that a run in memory takes, and definitions don't change.
 _find_once = cache(chain_definitions.find)
-
-
-def _lookup(store: SimulatedStore, ref: SecretRef) -> str:
-    if isinstance(ref, KeptRef):
-        content = store.kept(ref.name)
-        if content is None:
-            raise NotThere(f"the file {ref.name} is not kept yet")
-        return content.decode()
-    return store.lookup(ref)

@@ -14,6 +14,13 @@ vault: {replicas: 3}
 chains:
   akash: {validators: 3, full_nodes: 2}
 """
+SENDING = """\
+prometheus:
+  remote_write:
+    - {url: "https://one.example/w", username: me, password: "${secret:metrics/one}"}
+    - {url: "https://two.example/w", token: "${secret:metrics/two#token}"}
+    - {url: "https://three.example/w"}
+"""
 IRON = """\
 name: iron
 servers:
@@ -29,7 +36,7 @@ chains:
 STACKS = {
     "devnet": (EXAMPLES / "devnet.yaml").read_text(),
     "three": (EXAMPLES / "three.yaml").read_text(),
-    "wide": WIDE,
+    "wide": WIDE.replace("prometheus: {}\n", SENDING),
     "iron": IRON,
 }
 

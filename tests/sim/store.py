@@ -90,6 +90,7 @@ class SimulatedStore(Store):
     def put(self, name: str, fields: dict[str, str]) -> None:
         self._simulation.tick(f"before the secret {name} is written")
         super().put(name, fields)
+        del self._opened[name]  # with a version at random, which is the shelf's here
         self._simulation.count(f"secret {name}")
         self._simulation.tick(f"after the secret {name} was written")
 

@@ -64,6 +64,15 @@ def no_empty_commits(repository: Repository) -> bool:
     return all(changes.values())
 
 
+def test_a_version_outlives_whoever_it_is_sealed_for(people: People, ana: Repository) -> None:
+    """Nothing starts anew because somebody left."""
+    before = ana.content(SECRET).version
+    ana.change_team(without(ana.team(), "ben"), "Take ben out")
+    assert ana.content(SECRET).version == before
+    ana.write("Set it", {SECRET: MINE})
+    assert ana.content(SECRET).version != before
+
+
 def test_different_secrets_meet_by_themselves(
     people: People, ana: Repository, ben: Repository
 ) -> None:

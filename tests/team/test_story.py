@@ -87,8 +87,8 @@ def story(tmp_path: Path) -> Iterator[Story]:
 
 
 def commands() -> list[tuple[str, str]]:
-    blocks = re.findall(r"```\n(.*?)```", PAGE.read_text(), re.S)
-    return [found.groups() for b in blocks for found in LINE.finditer(b)]  # type: ignore[misc]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text(), re.S | re.M)
+    return [found.groups() for kind, b in blocks if not kind for found in LINE.finditer(b)]  # type: ignore[misc]
 
 
 def test_every_command_of_the_page_does_what_the_page_says(story: Story) -> None:

@@ -94,6 +94,10 @@ spec:
       labels: {{- include "chain.labels" (list $root $role) | nindent 8 }}
       annotations:
         checksum/scripts: {{ include "chain.scripts" $root | sha256sum }}
+        {{- with $v.keysVersion }}
+        # other keys are read by a node that starts
+        checksum/keys: {{ . | sha256sum }}
+        {{- end }}
         prometheus.io/scrape: "true"
         prometheus.io/port: {{ $v.metricsPort | quote }}
     spec:

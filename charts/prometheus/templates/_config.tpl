@@ -43,6 +43,11 @@ metric_relabel_configs:
   target_label: app
 {{- end }}
 
+{{/* Another text when one of the logins has another value. */}}
+{{- define "prometheus.versions" -}}
+{{- range .Values.remoteWrite }}{{ .version }} {{ end -}}
+{{- end }}
+
 {{- define "prometheus.config" -}}
 global:
   scrape_interval: {{ .Values.scrapeInterval }}
@@ -59,6 +64,20 @@ alerting:
   alertmanagers:
     - static_configs:
         - targets: {{- toYaml . | nindent 12 }}
+{{- end }}
+{{- with .Values.remoteWrite }}
+remote_write:
+  {{- range . }}
+  - url: {{ .url | quote }}
+    {{- if .username }}
+    basic_auth:
+      username: {{ .username | quote }}
+      password_file: /etc/prometheus/logins/{{ .secret }}/secret
+    {{- else if .secret }}
+    authorization:
+      credentials_file: /etc/prometheus/logins/{{ .secret }}/secret
+    {{- end }}
+  {{- end }}
 {{- end }}
 scrape_configs:
   - job_name: prometheus

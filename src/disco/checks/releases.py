@@ -28,7 +28,8 @@ def release_check(prefix: str, component: Component, world: World) -> Check:
         found = await kube.releases(cluster)
         there = [found[name] for name in declared if name in found]
         changed = await asyncio.gather(*(_changed(kube, cluster, r) for r in there))
-        return as_declared(found, declared, dict(changed))
+        wanted = {name: kube.want(release) for name, release in declared.items()}
+        return as_declared(found, wanted, dict(changed))
 
     return Check(
         f"{prefix}/declared",
@@ -45,13 +46,15 @@ async def _changed(kube: Kube, cluster: Cluster, seen: ReleaseSeen) -> tuple[str
 
 def as_declared(
     found: Mapping[str, ReleaseSeen],
-    declared: Mapping[str, Release],
+    declared: Mapping[str, str],
     changed: Mapping[str, Sequence[str]],
 ) -> Answer:
-    """changed: what was changed by hand in the objects of each release, one line a field."""
+    """declared: what each release's digest must be.
+    changed: what was changed by hand in the objects of each release, one line a field.
+    """
     faults = {
-        name: _differs(found.get(name), release) or _told(changed.get(name, ()))
-        for name, release in declared.items()
+        name: _differs(found.get(name), wanted) or _told(changed.get(name, ()))
+        for name, wanted in declared.items()
     }
     shown = ", ".join(f"{n} revision {found[n].revision}" for n in declared if n in found)
     return counted(faults, "releases as declared", shown)
@@ -62,11 +65,11 @@ def _told(lines: Sequence[str]) -> str:
     return f"changed by hand: {lines[0]}{more}" if lines else ""
 
 
-def _differs(seen: ReleaseSeen | None, declared: Release) -> str:
+def _differs(seen: ReleaseSeen | None, wanted: str) -> str:
     if seen is None:
         return "is not installed"
     if seen.status != "deployed":
         return f"revision {seen.revision} is {seen.status}"
     if seen.touched:
         return f"revision {seen.revision} was made by somebody else"
-    return "" if seen.digest == declared.want else "was installed with other values"
+    return "" if seen.digest == wanted else "was installed with other values or secrets"

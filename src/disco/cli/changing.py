@@ -32,6 +32,7 @@ from disco.engine.plan import Look, Plan
 from disco.layers.servers.local import LocalServers
 from disco.stack.model import Model
 from disco.store import shared
+from disco.store.named import refuse_missing
 
 Confirm = Callable[[Plan], bool]
 Told = dict[str, Any]
@@ -64,6 +65,8 @@ class Way:
     async def plan(self, session: Session) -> tuple[Plan, dict[str, Look]]:
         """Look, and say what is to be done. Raises WrongUse for what is protected."""
         name, graph, lowest = session.loaded.name, session.graph, self.lowest_going
+        if lowest is None:
+            refuse_missing(session.loaded, session.store)
         before = await session.before()
         looks = await planning.observe(graph, session.world, lowest)
         left = await leaving.parts(before, looks, session.world, lowest) if before else ()

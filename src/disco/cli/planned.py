@@ -7,6 +7,7 @@ from html import escape
 
 from disco.cli import human, render
 from disco.cli.opened import veiled
+from disco.engine.action import secrets_in
 from disco.engine.component import Layer, Step
 from disco.engine.plan import Part, Plan
 
@@ -70,7 +71,11 @@ def markdown(plan: Plan, digest: str) -> str:
 
 
 def _commands(step: Step) -> list[str]:
-    return [line for a in step.actions for line in (f"# {a.describe()}", *a.command().splitlines())]
+    used = ", ".join(sorted(secrets_in(step.actions)))
+    told = [f"# uses the secrets {used}"] if used else []
+    for action in step.actions:
+        told += [f"# {action.describe()}", *action.command().splitlines()]
+    return told
 
 
 def _fenced(lines: list[str]) -> list[str]:

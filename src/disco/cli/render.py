@@ -7,6 +7,7 @@ from typing import Any
 
 from disco.cli import human, speak
 from disco.cli.opened import veiled
+from disco.engine.action import secrets_in
 from disco.engine.component import Layer, Step
 from disco.engine.errors import DiscoError, Several
 from disco.engine.plan import Part, Plan
@@ -52,6 +53,8 @@ def _part(part: Part, commands: bool) -> Iterator[str]:
     for step in part.steps:
         yield f"    {mark(part, step)} {step.title}"
         if commands:
+            if used := secrets_in(step.actions):
+                yield f"        # uses the secrets {', '.join(sorted(used))}"
             for action in step.actions:
                 yield f"        # {action.describe()}"
                 yield from (f"        {line}" for line in action.command().splitlines())

@@ -21,7 +21,7 @@ from disco.engine.action import Action
 from disco.engine.component import Component, World
 from disco.engine.declared import Declared
 from disco.engine.drift import Difference
-from disco.engine.errors import DiscoError, NotThere, WrongUse
+from disco.engine.errors import DiscoError, WrongUse
 from disco.engine.gate import Executor, Gate
 from disco.engine.graph import Graph, build
 from disco.engine.journal import Journal
@@ -30,7 +30,7 @@ from disco.engine.lock import Held
 from disco.engine.lock import Lock as StackLock
 from disco.engine.machine_lock import MachineLock
 from disco.engine.place import Place
-from disco.engine.secret import KeptRef, SecretRef
+from disco.engine.secret import SecretRef
 from disco.hosts import actions as on_hosts
 from disco.hosts import drift as hosts_drift
 from disco.hosts.execute import HostExecutors
@@ -77,7 +77,7 @@ class Session:
         return lock_of(self.place, self.store)
 
     def lookup(self, ref: SecretRef) -> str:
-        return _lookup(self.store, ref)
+        return self.store.lookup(ref)
 
     async def components(self) -> dict[str, Component]:
         """Every component with its inputs as declared, also of a stack that is down."""
@@ -200,23 +200,11 @@ async def open_stack(
         refresh(store)
     artifacts = Artifacts(lock=Lock.beside(file))
 
-    def lookup(ref: SecretRef) -> str:
-        return _lookup(store, ref)
-
-    sessions = Sessions(lookup)
-    kube = Kube(lookup, client_certificate)
-    world = World(place, store, artifacts, Hosts(sessions, lookup), kube, Nspawn())
+    sessions = Sessions(store.lookup)
+    kube = Kube(store.lookup, client_certificate)
+    world = World(place, store, artifacts, Hosts(sessions, store.lookup), kube, Nspawn())
     try:
         yield Session(loaded, place, graph, store, artifacts, sessions, kube, world)
     finally:
         await kube.close()
         await sessions.close()
-
-
-def _lookup(store: Store, ref: SecretRef) -> str:
-    if isinstance(ref, KeptRef):
-        content = store.kept(ref.name)
-        if content is None:
-            raise NotThere(f"the file {ref.name} is not kept yet", where=store.stack)
-        return content.decode()
-    return store.lookup(ref)

@@ -15,7 +15,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, ClassVar
 
-from disco.engine.secret import SecretRef, Text
+from disco.engine.secret import KeptRef, Lookup, SecretRef, Text, VersionRef
 
 PLAIN = frozenset({str, int, float, bool, type(None)})
 
@@ -82,6 +82,29 @@ def to_data(value: Any) -> Any:
     if isinstance(value, (str, int, float)):
         return value
     return str(value)
+
+
+def secrets_in(value: Any) -> frozenset[str]:
+    """The names of the secrets that an action, or a part of one, refers to."""
+    if isinstance(value, Text):
+        return secrets_in(value.parts)
+    if isinstance(value, SecretRef):
+        return frozenset(() if isinstance(value, KeptRef) else (value.name,))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = [getattr(value, name) for name in _names(value.__class__)]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return frozenset().union(*map(secrets_in, value))
+    return frozenset()
+
+
+def made_from(want: str, value: Any, lookup: Lookup) -> str:
+    """SHA-256 (hex, its first half) of a digest over references and of the values that they stand
+    for now. Raises NotThere where one of the secrets is not made yet."""
+    versions = [lookup(VersionRef(name)) for name in sorted(secrets_in(value))]
+    text = "\n".join([want, *versions])
+    return hashlib.sha256(text.encode()).hexdigest()[:32] if versions else want
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from disco.engine.action import to_data
+from disco.engine.action import secrets_in, to_data
 from disco.engine.component import Component, Step, World, without
 from disco.engine.errors import DiscoError, Several, WrongUse, all_of
 from disco.engine.graph import Graph, Node
@@ -96,6 +96,7 @@ def _part_data(part: Part) -> dict[str, Any]:
                 "title": s.title,
                 "after": list(s.after),
                 "at": s.at,
+                "secrets": sorted(secrets_in(s.actions)),
                 "actions": [{**to_data(a), "destroys": list(a.destroys)} for a in s.actions],
             }
             for s in part.steps

@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from disco.stack.secret import VALUE, SecretName
+
 Lookup = Callable[["SecretRef"], str]
 
 
@@ -18,7 +20,12 @@ class SecretRef:
     """A field of a secret in the store, by name."""
 
     name: str
-    field: str = "value"
+    field: str = VALUE
+
+    @classmethod
+    def of(cls, named: SecretName) -> SecretRef:
+        """What a stack file names."""
+        return cls(named.secret, named.field)
 
     def __str__(self) -> str:
         return f"${{secret:{self.name}#{self.field}}}"
@@ -30,6 +37,15 @@ class KeptRef(SecretRef):
 
     def __str__(self) -> str:
         return f"${{kept:{self.name}}}"
+
+
+@dataclass(frozen=True, order=True)
+class VersionRef(SecretRef):
+    """What tells that a secret got another value, and nothing of the value; for what has to start
+    anew with it."""
+
+    def __str__(self) -> str:
+        return f"${{version:{self.name}}}"
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ class KubeExecutors:
                 action.namespace,
                 "--create-namespace",
                 "--labels",
-                f"disco-digest={action.want},disco-revision={revision}",
+                f"disco-digest={self._kube.want(action)},disco-revision={revision}",
                 "--history-max",
                 "5",
                 "--force-conflicts",

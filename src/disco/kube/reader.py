@@ -12,7 +12,7 @@ from lightkube.config.client_adapter import AsyncClient as http_client
 from lightkube.config.client_adapter import ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 
-from disco.engine.action import Action
+from disco.engine.action import Action, made_from, secrets_in
 from disco.engine.drift import Difference
 from disco.engine.errors import DiscoError, NotThere
 from disco.engine.secret import Lookup
@@ -169,10 +169,25 @@ class Kube:
             case _:
                 return False
 
+    def want(self, release: Release) -> str:
+        """What its label must say: it is made of the values of secrets, too. Raises NotThere."""
+        return made_from(release.want, release.values, self._lookup)
+
+    def _wanted(self, release: Release) -> str:
+        try:
+            return self.want(release)
+        except NotThere:  # it was made from what is made anew
+            return ""
+
     async def _is_released(
         self, cluster: Cluster, action: Release, seen: ReleaseSeen | None
     ) -> bool:
-        if not seen or seen.status != "deployed" or seen.digest != action.want or seen.touched:
+        if (
+            not seen
+            or seen.status != "deployed"
+            or seen.digest != self._wanted(action)
+            or seen.touched
+        ):
             return False
         return not await drift.of_release(self, cluster, seen.name, seen.namespace, seen.revision)
 
@@ -210,8 +225,9 @@ class Kube:
             found.append(Difference(thing, "status", seen.status, "deployed"))
         if seen.touched:
             found.append(Difference(thing, "revision", str(seen.revision), "DISCO's own", "helm"))
-        elif seen.digest != action.want:
-            found.append(Difference(thing, "chart and values", seen.digest[:8], action.want[:8]))
+        elif seen.digest != (wanted := self._wanted(action)):
+            what = "chart, values and secrets" if secrets_in(action) else "chart and values"
+            found.append(Difference(thing, what, seen.digest[:8], wanted[:8]))
         return found
 
     async def proxy(

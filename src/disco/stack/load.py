@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +15,9 @@ from disco.stack.name import LABEL, LABEL_HINT, name_in, refuse_other_roots
 from disco.stack.parse import parse
 from disco.stack.problem import StackProblems
 from disco.stack.read import read
+from disco.stack.secret import BEGIN, SecretName
 from disco.stack.section import Group, Section, grouped
-from disco.stack.shape import leaves, pinned
+from disco.stack.shape import alternatives, at, leaves, pinned
 from disco.stack.wording import got, one_of, required, unknown, worded
 
 MAX_ENTRY = 40
@@ -34,6 +35,13 @@ class Loaded:
     name: str
     specs: dict[str, Model]
     origins: dict[Trail, Origin]
+
+    def secrets(self) -> Iterator[tuple[Origin, SecretName]]:
+        """The secrets that it names, each with where it does."""
+        for key, spec in self.specs.items():
+            for trail, _, value in leaves(spec, tuple(key.split(".", 1))):
+                if isinstance(value, SecretName):
+                    yield self.origins.get(trail, Origin()), value
 
 
 def load(path: Path, sections: Sequence[Section], environ: Mapping[str, str]) -> Loaded:
@@ -144,12 +152,26 @@ def _validated(document: Document, model: type[Model], trail: Trail) -> Model | 
         still = {(*trail, *f.trail) for f in validate(model, document.get(trail))[1]}
         _put(document, {t: v for t, v in kept.items() if t in still})
         spec, faults = validate(model, document.get(trail))
+    for where in _secrets_elsewhere(document, model, trail):
+        document.broken.add(where)
+        document.complain(where, "no secret can be used here")
     for fault in faults:
         where = (*trail, *fault.trail)
         if not any(where[:end] in document.broken for end in range(len(where) + 1)):
             key = fault.key or fault.kind == "extra_forbidden"
             document.complain(where, *worded(document, trail, model, fault), key=key)
     return spec
+
+
+def _secrets_elsewhere(document: Document, model: type[Model], start: Trail) -> list[Trail]:
+    """Where a secret is named that would be taken as text."""
+    return [
+        trail
+        for trail, text in document.texts.items()
+        if trail[: len(start)] == start
+        and BEGIN in text
+        and SecretName not in alternatives(at(model, document.get(start), trail[len(start) :]))
+    ]
 
 
 def _text_instead(document: Document, start: Trail, refused: list[Trail]) -> dict[Trail, Any]:

@@ -17,11 +17,13 @@ import pydantic
 from pydantic.fields import FieldInfo
 
 from disco.stack.document import Trail
+from disco.stack.secret import SecretName
 
 _WORDS: dict[Any, str] = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
+    SecretName: "a secret, ${secret:NAME}",
     str: "text",
     pydantic.SecretStr: "text",
     pathlib.Path: "a path",

@@ -12,6 +12,7 @@ from disco.stack.document import Document, Trail
 from disco.stack.faults import Fault
 from disco.stack.parse import scalar
 from disco.stack.problem import nearest
+from disco.stack.secret import HOW, SecretName
 from disco.stack.shape import alternatives, at, choices, fitting, variables, words
 
 MAX_SHOWN = 40
@@ -44,6 +45,8 @@ def worded(document: Document, start: Trail, model: Any, fault: Fault) -> tuple[
         return "is not a possible key", ""
     if fault.kind == "extra_forbidden":
         return unknown(str(fault.trail[-1]), _siblings(document, start, model, fault.trail))
+    if SecretName in alternatives(annotation):
+        return "must name a secret of the store, never the secret itself", HOW
     if fault.kind in _LIMITS:
         return _limit(fault) + _got_unless_counted(document, trail, annotation, fault), ""
     if fault.wrong_kind or _unreadable(annotation, value):

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from disco.engine.errors import DiscoError, NotThere
 from disco.engine.place import Place
-from disco.engine.secret import SecretRef
+from disco.engine.secret import KeptRef, SecretRef, VersionRef
 from disco.store import opening
 from disco.store.redact import PUBLIC_FIELDS
 from disco.store.team import layout
@@ -80,7 +80,11 @@ class Store:
         return _checked(name) in self.names()
 
     def lookup(self, ref: SecretRef) -> str:
-        """The value of one field. Only executors call this."""
+        """What a reference stands for. Only executors call this."""
+        if isinstance(ref, VersionRef):
+            return self.version(ref.name)
+        if isinstance(ref, KeptRef):
+            return self._kept_text(ref.name)
         fields = self.fields(ref.name)
         if ref.field not in fields:
             raise DiscoError(
@@ -156,6 +160,12 @@ class Store:
         """A file that is not secret, as it was kept, or None."""
         path = self._kept(name)
         return self.shelf.file(path) if self.shelf.is_there else None
+
+    def _kept_text(self, name: str) -> str:
+        content = self.kept(name)
+        if content is None:
+            raise NotThere(f"the file {name} is not kept yet", where=self.stack)
+        return content.decode()
 
     def keep(self, name: str, content: bytes) -> None:
         """Keep a file that is not secret and can't be made again without the secrets."""

@@ -302,6 +302,6 @@ def test_a_release_is_as_declared_or_why_not(
     seen: ReleaseSeen | None, changed: list[str], fault: str
 ) -> None:
     found = {"ns/storage": seen} if seen else {}
-    answer = as_declared(found, {"ns/storage": RELEASE}, {"ns/storage": changed})
+    answer = as_declared(found, {"ns/storage": RELEASE.want}, {"ns/storage": changed})
     assert answer.ok == (not fault)
     assert fault in answer.evidence

@@ -29,6 +29,29 @@ def test_every_target_must_be_up() -> None:
     assert not check_metrics.targets([]).ok
 
 
+URL = "https://metrics.example/w"
+YEARS = 1.79e9
+
+
+@pytest.mark.parametrize(
+    ("behind_s", "refused", "told"),
+    [
+        ({URL: 4.0}, {URL: 0.0}, "1 of 1 remote stores up to date: at most 4 s behind"),
+        ({URL: 300.0}, {}, "is 300 s behind"),
+        ({URL: YEARS}, {}, "has taken nothing yet"),
+        ({URL: 4.0}, {URL: 17.0}, "refused 17 samples within a minute"),
+        ({}, {}, "nothing is sent to it"),
+    ],
+)
+def test_a_remote_store_that_takes_nothing_or_late_is_named(
+    behind_s: dict[str, float], refused: dict[str, float], told: str
+) -> None:
+    answer = check_metrics.remote([URL], behind_s, refused)
+    assert told in answer.evidence
+    assert answer.ok == ("up to date: " in told)
+    assert answer.ok or URL in answer.evidence
+
+
 def pod(name: str, asks: bool, phase: str = "Running", **labels: str) -> Json:
     annotations = {"prometheus.io/scrape": "true"} if asks else {}
     meta = {"name": name, "namespace": "ns", "annotations": annotations, "labels": labels}

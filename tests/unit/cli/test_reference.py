@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -70,3 +71,10 @@ async def test_every_kind_of_action_that_is_carried_out_is_in_it(stack: Path) ->
     async with open_stack(stack) as session:
         kinds = set(session._executors())
     assert kinds == set(reference.action_kinds())
+
+
+@pytest.mark.parametrize("page", ["robustness.md", "design.md"])
+def test_every_test_that_a_page_names_is_there(page: str) -> None:
+    named = set(re.findall(r"`(tests/[\w/.]+)", (TOP / "docs" / page).read_text()))
+    assert named
+    assert [path for path in sorted(named) if not (TOP / path).exists()] == []

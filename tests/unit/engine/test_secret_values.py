@@ -8,8 +8,9 @@ import traceback
 
 import pytest
 
-from disco.engine.action import to_data
-from disco.engine.secret import KeptRef, Secret, SecretRef, Text
+from disco.engine.action import made_from, secrets_in, to_data
+from disco.engine.secret import KeptRef, Secret, SecretRef, Text, VersionRef
+from disco.stack.secret import SecretName
 
 VALUE = "hunter2"
 
@@ -86,3 +87,33 @@ def test_plain_data_holds_references_and_digests_only() -> None:
 
 def test_a_secret_that_strays_into_an_action_is_written_without_its_value() -> None:
     assert VALUE not in json.dumps(to_data({"oops": Secret(VALUE)}))
+
+
+PARTS = {
+    "password": Text.of("x", SecretRef("db/admin", "password")),
+    "list": [{"token": SecretRef("api/token")}, VersionRef("tls/ca")],
+    "genesis": KeptRef("genesis"),
+    "plain": "text",
+}
+
+
+def test_secrets_are_found_wherever_they_are_and_kept_files_are_none() -> None:
+    assert secrets_in(PARTS) == {"db/admin", "api/token", "tls/ca"}
+
+
+def test_a_digest_is_another_one_with_each_value_and_without_secrets_what_it_was() -> None:
+    versions = {"db/admin": "1", "api/token": "1", "tls/ca": "1"}
+
+    def digest() -> str:
+        return made_from("want", PARTS, lambda ref: versions[ref.name])
+
+    first = digest()
+    assert first == digest()
+    versions["tls/ca"] = "2"
+    assert first != digest()
+    assert made_from("want", {"a": KeptRef("genesis")}, lambda ref: "x") == "want"
+
+
+def test_what_a_stack_file_names_is_a_reference() -> None:
+    assert SecretRef.of(SecretName("${secret:a/b}")) == SecretRef("a/b", "value")
+    assert SecretRef.of(SecretName("${secret:a/b#c.d}")) == SecretRef("a/b", "c.d")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from known_worlds import Kept
 
 from disco.cli.wiring import Session
 from disco.engine import plan as planning
+from disco.engine.action import secrets_in
 from disco.engine.events import StepStarted
 from disco.engine.plan import Plan
 from sim import SimulatedStack
@@ -286,6 +289,72 @@ def test_a_secret_edited_in_the_cluster_is_put_back(up: SimulatedStack) -> None:
     secret["data"] = dict.fromkeys(secret["data"], "ZWRpdGVk")
 
     assert changed(up) == ["apply disco:objects/akash"]
+    assert up.apply().done
+    assert up.plan().empty
+
+
+LOGIN = "/api/v1/namespaces/monitoring/secrets/remote-write-{}"
+LOGINS = ["apply disco:objects/remote-write", "release disco:release/monitoring/prometheus"]
+
+
+@pytest.fixture
+def sending(worlds: Callable[[str], Kept]) -> Iterator[SimulatedStack]:
+    """With other stores of metrics, and logins for two of them."""
+    wide = worlds("wide")
+    wide.stack.simulation.restore(wide.up)
+    yield wide.stack
+    wide.stack.declare(STACKS["wide"])
+
+
+def held(stack: SimulatedStack, number: int) -> str | None:
+    """What the cluster has as the login of a remote store."""
+    cluster = next(h.cluster for h in stack.state.hosts.values() if h.cluster)
+    found = cluster.objects.get(LOGIN.format(number))
+    return base64.b64decode(found["data"]["secret"]).decode() if found else None
+
+
+def test_a_secret_that_the_stack_file_names_is_delivered(
+    worlds: Callable[[str], Kept], sending: SimulatedStack
+) -> None:
+    one, two = f"{CANARY}:metrics/one:value", f"{CANARY}:metrics/two:token"
+    assert [held(sending, n) for n in range(3)] == [one, two, None]
+    sending.simulation.restore(worlds("wide").nothing)
+    uses = {name: secrets_in(s.actions) for name, s in sending.plan().steps}
+    assert uses["prometheus/logins"] == {"metrics/one", "metrics/two"}
+    assert uses["prometheus/release"] == {"metrics/one", "metrics/two"}
+
+
+def test_a_rotated_secret_plans_what_uses_it_and_starts_it_anew(sending: SimulatedStack) -> None:
+    simulated(sending.place).put("metrics/two", {"token": "second token", "note": "not used"})
+
+    assert changed(sending) == LOGINS
+    assert sending.apply().done
+    assert held(sending, 1) == "second token"
+    assert sending.plan().empty
+
+
+def test_a_login_that_is_no_longer_declared_goes(sending: SimulatedStack) -> None:
+    declared = STACKS["wide"]
+    one = next(line for line in declared.splitlines() if "one.example" in line)
+    sending.declare(declared.replace(f"{one}\n", ""))
+    assert sending.apply().done
+    assert [held(sending, n) for n in range(3)] == [f"{CANARY}:metrics/two:token", None, None]
+    assert sending.plan().empty
+
+
+def test_a_rotated_key_of_a_node_starts_the_chain_anew(up: SimulatedStack) -> None:
+    store = simulated(up.place)
+    store.put("chains/akash/validator-0/node", {"id": "0" * 40, "json": "{}"})
+
+    assert changed(up) == ["apply disco:objects/akash", "release disco:release/akash/akash"]
+    assert up.apply().done
+    assert up.plan().empty
+
+
+def test_a_rotated_secret_of_the_vault_is_written_into_it(up: SimulatedStack) -> None:
+    simulated(up.place).put("vault/probe", {"value": "another"})
+
+    assert changed(up) == ["vault-setup disco:vault/vault-setup"]
     assert up.apply().done
     assert up.plan().empty
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import pydantic
 
 from disco.stack.model import Model, var
+from disco.stack.secret import SecretName
 from disco.stack.section import Section
 
 
@@ -136,6 +137,8 @@ class Vault(Model):
     """How many servers hold the secrets."""
     token: pydantic.SecretStr | None = None
     """A token that exists already."""
+    login: SecretName | None = None
+    """A login that is in the store."""
     audit: bool = True
     """Whether each access is logged."""
 

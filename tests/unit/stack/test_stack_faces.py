@@ -71,6 +71,19 @@ def test_a_secret_in_the_file_is_not_shown() -> None:
     assert "hunter3" not in str(rows("name: a\nvault: {token: hunter3}\n"))
 
 
+def test_a_secret_that_is_named_is_shown_by_its_name() -> None:
+    text = "name: a\nvault: {login: '${secret:vault/login#token}'}\n"
+    assert rows(text)["vault.login"].value == '"${secret:vault/login#token}"'
+    assert rows(text)["vault.login"].type == "a secret, ${secret:NAME}"
+
+
+def test_the_schema_takes_only_names_where_a_secret_is_meant() -> None:
+    options = schema(SECTIONS)["$defs"]["Vault"]["properties"]["login"]["anyOf"]
+    pattern = options[0]["pattern"]
+    assert re.search(pattern, "${secret:vault/login#token}")
+    assert not re.search(pattern, "hunter2")
+
+
 def test_every_environment_name_in_the_explanation_sets_its_variable() -> None:
     named = {p: r for p, r in rows().items() if r.environment and "$" not in r.value}
     again = rows(**{row.environment: row.value.strip('"') for row in named.values()})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pyrage  # type: ignore[import-untyped]
@@ -35,6 +37,21 @@ def refused(content: bytes, own: Own, secret: str = SECRET) -> str:
 def test_it_is_opened_as_it_was_sealed(own: Own) -> None:
     fields = {"crt": "line one\nline two\n", "key": "ключ ☃", "empty": ""}
     assert unseal("a/b", seal("a/b", Content.of(fields), own.public), own).fields == fields
+
+
+def test_a_version_is_sealed_with_it_and_tells_that_the_value_is_another() -> None:
+    first = Content.of({"value": VALUE})
+    assert Content.of({"value": VALUE}, first) is first
+    other = Content.of({"value": "another"}, first)
+    assert re.fullmatch("[0-9a-f]{16}", first.version)
+    assert other.version != first.version != Content.of({"value": VALUE}).version
+    assert VALUE not in repr(first)
+
+
+def test_what_was_sealed_without_a_version_is_read(own: Own) -> None:
+    plain = json.dumps({"path": SECRET, "fields": {"value": VALUE}}).encode()
+    sealed = pyrage.encrypt(plain, [k.recipient() for k in own.public])
+    assert unseal(SECRET, sealed, own) == Content({"value": VALUE}, "")
 
 
 @settings(max_examples=150, deadline=None)

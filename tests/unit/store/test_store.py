@@ -8,7 +8,7 @@ import pytest
 
 from disco.engine.errors import DiscoError
 from disco.engine.place import Place
-from disco.engine.secret import SecretRef
+from disco.engine.secret import SecretRef, VersionRef
 from disco.store.store import Store
 from disco.store.team.git import Git
 
@@ -35,6 +35,15 @@ def test_names_are_those_of_the_files(place: Place) -> None:
     assert store.names() == {"chains/akash/node-0", "token"}
     assert store.has("token")
     assert not store.has("chains/akash")
+
+
+def test_a_version_changes_with_the_value_only(place: Place) -> None:
+    versions = []
+    for value in (VALUE, VALUE, "another"):
+        Store(place).put("db", {"value": value})
+        versions.append(Store(place).version("db"))
+    assert versions[0] == versions[1] != versions[2]
+    assert Store(place).lookup(VersionRef("db")) == versions[2]
 
 
 def test_no_value_stands_in_a_file(place: Place) -> None:

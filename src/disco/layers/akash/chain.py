@@ -17,7 +17,7 @@ from disco.chains.validators import ValidatorKeys, peers
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, Outputs, StatusLine, Step, World, pending
 from disco.engine.errors import DiscoError
-from disco.engine.secret import KeptRef, Text
+from disco.engine.secret import KeptRef, SecretRef, Text, VersionRef
 from disco.kube import charts
 from disco.kube.actions import Apply, AwaitRollout, Delete, Release, Uninstall
 from disco.kube.reader import Kube
@@ -245,8 +245,15 @@ class ChainNode(Component):
             },
             "genesisConfigMap": "genesis",
             "keysSecret": "keys",
+            "keysVersion": Text.of(*self._versions()),
             "storage": {"size": self.spec.storage},
         }
+
+    def _versions(self) -> Iterator[str | SecretRef]:
+        """Another text when one of the keys in the Secret is another one."""
+        for v in self.validators:
+            yield VersionRef(v.node_key.name)
+            yield VersionRef(v.validator_key.name)
 
     def removal(self, seen: ClusterSeen, ground_goes: bool) -> Iterator[Step]:
         cluster, ns = self.kubernetes.cluster, self.short

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 SEVERE = ("critical", "page")
 SCRAPE, PORT = "prometheus.io/scrape", "prometheus.io/port"
+SENT = "prometheus_remote_storage_queue_highest_sent_timestamp_seconds"
+REFUSED = "increase(prometheus_remote_storage_samples_failed_total[1m])"
+YEAR_S = 31_536_000.0  # further back than this means never: it is counted from 1970
+LATE_S = 90.0  # a batch may be sent again for half a minute before it is late
 PER_NODE = ("node-exporter", "kubelet", "cadvisor")
 PER_PLANE = {"apiserver": 6443, "etcd": 2381, "scheduler": 10259, "controller-manager": 10257}
 
@@ -55,6 +59,11 @@ def prometheus_checks(component: Prometheus, world: World) -> Iterator[Check]:
 
     async def ask_alerts() -> Answer:
         return alerts((await server.get("rules", type="alert"))["groups"])
+
+    async def ask_remote() -> Answer:
+        sent = {s.labels["url"]: s.at - s.value for s in await server.query(SENT)}
+        refused = {s.labels["url"]: s.value for s in await server.query(REFUSED)}
+        return remote([r.url for r in component.spec.remote_write], sent, refused)
 
     yield Check(
         "metrics/ready",
@@ -90,7 +99,34 @@ def prometheus_checks(component: Prometheus, world: World) -> Iterator[Check]:
         "in its annotation `runbook` what to do",
         ask_alerts,
     )
+    if component.spec.remote_write:
+        yield Check(
+            "metrics/remote-write",
+            "Do the remote stores take what they are sent?",
+            "kubectl -n monitoring logs prometheus-0 says what they answer; for another password, "
+            "disco secrets set NAME and disco apply",
+            lambda: patiently(server, ask_remote),
+        )
     yield release_check("metrics", component, world)
+
+
+def remote(
+    urls: Sequence[str], behind_s: Mapping[str, float], refused: Mapping[str, float]
+) -> Answer:
+    """behind_s: age of the newest sample that each took. refused: samples in the last minute."""
+    faults = {}
+    for url in urls:
+        age = behind_s.get(url)
+        if lost := refused.get(url, 0.0):
+            faults[url] = f"refused {lost:.0f} samples within a minute"
+        elif age is None:
+            faults[url] = "nothing is sent to it"
+        else:
+            never = age > YEAR_S
+            late = "has taken nothing yet" if never else f"is {age:.0f} s behind"
+            faults[url] = late if age > LATE_S else ""
+    newest = max((a for a in behind_s.values()), default=0.0)
+    return counted(faults, "remote stores up to date", f"at most {newest:.0f} s behind")
 
 
 def targets(active: Sequence[Json]) -> Answer:

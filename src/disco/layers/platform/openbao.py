@@ -12,7 +12,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from disco.engine.action import Action
+from disco.engine.action import Action, made_from
 from disco.engine.errors import DiscoError, Retry
 from disco.engine.gate import Report
 from disco.engine.secret import SecretRef, Text
@@ -175,6 +175,11 @@ class OpenBao:
         return answer.json() if answer.content else {}
 
 
+def setup_digest(action: SetUpVault, store: Store) -> str:
+    """What a vault was set up with, the values of its secrets included."""
+    return made_from(action.digest, action.secrets, store.lookup)
+
+
 async def rolling_out(kube: Kube, cluster: Cluster) -> str:
     """What is missing until the vault's pods are all as its release says; empty when nothing is."""
     path = f"/apis/apps/v1/namespaces/{NAMESPACE}/statefulsets/{NAME}"
@@ -316,7 +321,9 @@ class VaultExecutors:
         for path, fields in action.secrets.items():
             data = {"data": reveal(fields, self._store.lookup)}
             await self._write(bao, token, path, data)
-        await self._write(bao, token, SETUP, {"data": {"digest": action.digest}})
+        await self._write(
+            bao, token, SETUP, {"data": {"digest": setup_digest(action, self._store)}}
+        )
 
     async def _role(
         self,

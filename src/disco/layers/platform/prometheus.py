@@ -3,25 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import pydantic
 
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, Outputs, StatusLine, Step, World, pending
 from disco.engine.errors import DiscoError
+from disco.engine.secret import SecretRef, Text, VersionRef
 from disco.kube import charts
-from disco.kube.actions import AwaitRollout, Release, Uninstall
+from disco.kube.actions import Apply, AwaitRollout, Delete, Release, Uninstall
 from disco.kube.reader import Kube
 from disco.layers.cluster.outputs import KubernetesOutputs
 from disco.layers.platform.fixed import SetThere, refused_storage, set_there
 from disco.layers.platform.seen import ClusterSeen, look
 from disco.layers.servers.artifacts import ArtifactsOutputs
 from disco.stack.model import Model, var
+from disco.stack.secret import SecretName
 
 NAMESPACE = "monitoring"
 NAME = "prometheus"
 RULES = Path(__file__).resolve().parents[4] / "rules"
+GRACE_S = 120  # that its chart gives it to end
 ETCD_METRICS, SCHEDULER, CONTROLLER_MANAGER = 2381, 10259, 10257
+
+
+class RemoteWrite(Model):
+    """Another store of metrics that gets every sample, too."""
+
+    url: str = var(pattern=r"^https?://[^@\s/][^@\s]*$")
+    """Where samples are sent; who sends them is said by the variables below."""
+    username: str = var("", max_length=200)
+    """The name for a login by password."""
+    password: SecretName | None = None
+    """The password for it."""
+    token: SecretName | None = None
+    """What is sent instead as `Authorization: Bearer …`."""
+
+    @pydantic.model_validator(mode="after")
+    def _one_login(self) -> RemoteWrite:
+        if bool(self.username) != bool(self.password):
+            raise ValueError("username and password need each other")
+        if self.password and self.token:
+            raise ValueError("a password and a token can't be used at once")
+        return self
 
 
 class PrometheusSpec(Model):
@@ -35,6 +62,8 @@ class PrometheusSpec(Model):
     """How much of them is kept at most; about a fifth below `storage`."""
     storage: str = var("5Gi", pattern=r"^\d+(Mi|Gi|Ti)$", unit="bytes")
     """The size of its volume; it can't be changed later."""
+    remote_write: tuple[RemoteWrite, ...] = var((), max_length=8)
+    """Where samples are sent besides."""
     prevent_destroy: bool = False
     """Whether what would destroy its data is refused until this is false again."""
     on_drift: Literal["mend", "report"] = "mend"
@@ -43,6 +72,27 @@ class PrometheusSpec(Model):
 
 class PrometheusOutputs(Outputs):
     url: str
+
+
+@dataclass(frozen=True)
+class PrometheusLeft:
+    """logins: names of Secrets of remote stores that are no longer declared."""
+
+    there: SetThere | None = None
+    logins: tuple[str, ...] = ()
+
+
+def login(number: int) -> str:
+    """The name of the Secret of the remote store with this number."""
+    return f"remote-write-{number}"
+
+
+def _secret(name: str) -> str:
+    return f"/api/v1/namespaces/{NAMESPACE}/secrets/{name}"
+
+
+def _namespace() -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
 
 
 class Prometheus(Component):
@@ -75,16 +125,41 @@ class Prometheus(Component):
         release = Release(
             cluster, NAME, NAMESPACE, NAME, charts.source(NAME), self._values(), within_s=120
         )
-        yield Step("release", "install Prometheus and node-exporter", (release,), (), 3)
+        objects = list(self._logins())
+        if objects:
+            apply = Apply(cluster, "remote-write", (_namespace(), *objects))
+            yield Step("logins", "logins of remote stores in the cluster", (apply,))
+        after = ("logins",) if objects else ()
+        yield Step("release", "install Prometheus and node-exporter", (release,), after, 3)
         yield Step(
             "ready",
             "Prometheus is ready",
             (
-                AwaitRollout(cluster, f"statefulsets/{NAMESPACE}/{NAME}"),
+                AwaitRollout(cluster, f"statefulsets/{NAMESPACE}/{NAME}", GRACE_S + 60),
                 AwaitRollout(cluster, f"daemonsets/{NAMESPACE}/node-exporter"),
             ),
             ("release",),
             8,
+        )
+
+    def _logins(self) -> Iterator[dict[str, Any]]:
+        """A Secret for each remote store that asks for one."""
+        for number, remote in enumerate(self.spec.remote_write):
+            if secret := remote.password or remote.token:
+                yield {
+                    "apiVersion": "v1",
+                    "kind": "Secret",
+                    "type": "Opaque",
+                    "metadata": {"name": login(number), "namespace": NAMESPACE},
+                    "stringData": {"secret": Text.of(SecretRef.of(secret))},
+                }
+
+    def _remote(self, number: int, remote: RemoteWrite) -> dict[str, Any]:
+        """version: another one with each other value, so that it is read anew."""
+        secret = remote.password or remote.token
+        told = {"url": remote.url, "username": remote.username}
+        return told | (
+            {"secret": login(number), "version": VersionRef(secret.secret)} if secret else {}
         )
 
     def _values(self) -> dict[str, Any]:
@@ -95,6 +170,7 @@ class Prometheus(Component):
             "scrapeInterval": self.spec.scrape_interval,
             "retention": {"time": self.spec.retention, "size": self.spec.retention_size},
             "storage": {"size": self.spec.storage},
+            "remoteWrite": [self._remote(i, r) for i, r in enumerate(self.spec.remote_write)],
             "rules": {p.name: p.read_text() for p in sorted(RULES.glob("*.yaml"))},
             "controlPlane": {
                 "etcd": [f"{a}:{ETCD_METRICS}" for a in planes],
@@ -103,23 +179,34 @@ class Prometheus(Component):
             },
         }
 
-    async def observe_left(self, world: World, was: Prometheus) -> SetThere | None:
-        return await set_there(world, self.kubernetes.cluster, NAMESPACE, NAME)
+    async def observe_left(self, world: World, was: Prometheus) -> PrometheusLeft:
+        there = await set_there(world, self.kubernetes.cluster, NAMESPACE, NAME)
+        mine = {thing["metadata"]["name"] for thing in self._logins()}
+        old = [n for thing in was._logins() if (n := thing["metadata"]["name"]) not in mine]
+        found = [
+            name for name in old if await world[Kube].find(self.kubernetes.cluster, _secret(name))
+        ]
+        return PrometheusLeft(there, tuple(found))
 
-    def refused(self, left: SetThere | None, was: Prometheus) -> list[DiscoError]:
+    def leaving(self, left: PrometheusLeft, was: Prometheus) -> Iterator[Step]:
+        for name in left.logins:
+            gone = Delete(self.kubernetes.cluster, _secret(name))
+            yield Step(f"{name}/gone", f"delete the login {name}", (gone,))
+
+    def refused(self, left: PrometheusLeft, was: Prometheus) -> list[DiscoError]:
         """Rather than failing in the middle of a run."""
         instead = (
             f"take {self.section} out of the file and apply, delete its volume with all samples: "
             f"disco kubectl -- -n {NAMESPACE} delete pvc data-{NAME}-0; then put it in again"
         )
-        return refused_storage(left, self.spec.storage, self.name, instead)
+        return refused_storage(left.there, self.spec.storage, self.name, instead)
 
     def removal(self, seen: ClusterSeen, ground_goes: bool) -> Iterator[Step]:
         cluster = self.kubernetes.cluster
         if not ground_goes and f"{NAMESPACE}/{NAME}" in seen.releases:
-            yield Step(
-                "release", "uninstall Prometheus", (Uninstall(cluster, NAME, NAMESPACE),), (), 3
-            )
+            logins = [Delete(cluster, _secret(t["metadata"]["name"])) for t in self._logins()]
+            actions = (Uninstall(cluster, NAME, NAMESPACE), *logins)
+            yield Step("release", "uninstall Prometheus", actions, (), 3)
 
     def checks(self, world: World) -> Iterator[Check]:
         from disco.layers.platform.checks import prometheus_checks

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from disco.engine.action import secrets_in
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, Outputs, StatusLine, Step, World, pending
 from disco.engine.errors import DiscoError
@@ -26,6 +27,7 @@ from disco.layers.platform.openbao import (
     SetUpVault,
     UnsealVault,
     rolling_out,
+    setup_digest,
 )
 from disco.layers.platform.seen import ClusterSeen, look
 from disco.layers.servers.artifacts import ArtifactsOutputs
@@ -59,7 +61,7 @@ class VaultOutputs(Outputs):
 class VaultSeen:
     cluster: ClusterSeen = field(default_factory=ClusterSeen)
     sealed: bool = True
-    set_up: str = ""
+    is_set_up: bool = False
 
 
 class Vault(Component):
@@ -98,7 +100,10 @@ class Vault(Component):
             setup = await bao.read(token, SETUP)
         except DiscoError:
             return VaultSeen(seen)  # pods that don't answer have yet to be waited for
-        return VaultSeen(seen, sealed=False, set_up=str((setup or {}).get("digest", "")))
+        is_set_up = secrets_in(self._set_up) <= seen.secrets and setup_digest(
+            self._set_up, world[Store]
+        ) == (setup or {}).get("digest")
+        return VaultSeen(seen, sealed=False, is_set_up=is_set_up)
 
     def steps(self, seen: VaultSeen) -> Iterator[Step]:
         done = set(seen.cluster.done)
@@ -106,7 +111,7 @@ class Vault(Component):
             done.add(self._init.identity)
             if self._release.identity in done:  # else it replaces pods
                 done.add(self._unseal.identity)
-            if seen.set_up == self._set_up.digest:
+            if seen.is_set_up:
                 done.add(self._set_up.identity)
         return pending(self._all_steps(), done)
 
