@@ -8,6 +8,8 @@ VENV := .venv
 DISCO := $(VENV)/bin/disco
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 export DEBIAN_FRONTEND = noninteractive
+# Bytecode is kept: compiling everything in each process takes as long as many of the tests.
+unexport PYTHONDONTWRITEBYTECODE
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -42,8 +43,9 @@ class Folder:
         return [s for s in map(layout.secret_of, self.files()) if s]
 
     def files(self) -> list[str]:
-        found = (p for p in self._top.rglob("*") if p.is_file() and p.name[0] != ".")
-        return sorted(p.relative_to(self._top).as_posix() for p in found)
+        skip = len(str(self._top)) + 1
+        found = (f"{at}/{n}" for at, _, names in os.walk(self._top) for n in names if n[0] != ".")
+        return sorted(path[skip:] for path in found)
 
     def content(self, secret: str) -> Content:
         """Its version is made of its value: the same in two runs that are compared."""

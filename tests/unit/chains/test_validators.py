@@ -22,9 +22,8 @@ TWO = ValidatorKeys.under("chains/akash", "node-1")
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(Place(tmp_path))
-    for keys in (ONE, TWO):
-        for action in keys.remembers("akash", 118):
-            store.put(action.secret, action.generate.make())
+    made = [action for keys in (ONE, TWO) for action in keys.remembers("akash", 118)]
+    store.put_all({action.secret: action.generate.make() for action in made}, "Make the keys")
     return store
 
 

@@ -218,6 +218,7 @@ READ_BY = {
 }
 
 
+@pytest.mark.parametrize("kept", ["devnet", "iron"], indirect=True)  # servers of both kinds
 @pytest.mark.parametrize("path", READ_BY)
 @pytest.mark.parametrize("by_hand", [File("edited\n"), File("same", 0o600), None])
 def test_what_reads_a_file_that_was_changed_by_hand_is_restarted_when_it_is_put_back(
