@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from stack import LabStack, until
+from stack import UP_S, LabStack, until
 
 from disco.engine.secret import SecretRef
 from disco.store.store import Store
+from disco.store.team.layout import owed_of
 
 
 def status(stack: LabStack, pod: str) -> dict[str, Any]:
@@ -62,6 +63,31 @@ def test_a_validator_on_a_volume_of_another_key_refuses_to_start(stack: LabStack
             "kubectl", "--", "-n", "akash", "delete", "pod", "validator-1", "--force", within_s=120
         )
     until("it signs again", lambda: answering(stack, "validator-1") > 0, 120)
+
+
+def test_a_node_key_that_somebody_knows_is_made_anew_by_a_plan_and_blocks_go_on(
+    stack: LabStack,
+) -> None:
+    """As after a member was removed: the mark is written as the removal writes it."""
+    secret = "chains/akash/validator-1/node"
+    before, was = status(stack, "validator-1")["node_info"]["id"], height(stack, "validator-0")
+    mark = {owed_of(f"{stack.name}/{secret}"): b'{"why": "ben left the team and could read it"}'}
+    Store(stack.place).shelf.write("Mark it", files=mark)
+    assert secret in stack.must("secrets", "list", "--owed")
+    assert "made anew: ben left the team" in stack.must("plan")
+
+    stack.must("apply", "--yes", within_s=UP_S)
+    assert secret not in stack.must("secrets", "list", "--owed")
+    assert "Nothing to do" in stack.disco("apply", "--yes").stderr
+    until("blocks go on", lambda: answering(stack, "validator-0") > was + 3, 120)
+    assert status(stack, "validator-1")["node_info"]["id"] != before
+    path = "/api/v1/namespaces/akash/pods/validator-0:26657/proxy/net_info"
+    mine = Store(stack.place).lookup(SecretRef(secret, "id"))
+    until(
+        "the other one knows it by its other name",
+        lambda: mine in stack.must("kubectl", "--", "get", "--raw", path),
+        60,
+    )
 
 
 def _set_key(stack: LabStack, key: str) -> None:

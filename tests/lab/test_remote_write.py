@@ -14,10 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from stack import DISCO, UP_S, LabStack, environment, lab_stack, until
 
-GATEWAY, PORT = "10.88.224.1", 18428
+GATEWAY, PORT = "10.88.225.1", 18428
 STACK = f"""
 name: sending
-servers: {{provider: local, count: 1, network: 10.88.224.0/24}}
+servers: {{provider: local, count: 1, network: 10.88.225.0/24}}
 kubernetes: {{metrics_server: false}}
 prometheus:
   scrape_interval: 5s

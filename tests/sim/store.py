@@ -57,6 +57,9 @@ class Folder:
     def contents(self, secrets: Iterable[str]) -> dict[str, Content]:
         return {s: self.content(s) for s in secrets}
 
+    def owed(self) -> dict[str, str]:
+        return {s: "somebody left" for p in self.files() if (s := layout.owing(p))}
+
     def file(self, path: str) -> bytes | None:
         try:
             return (self._top / path).read_bytes()
@@ -72,6 +75,7 @@ class Folder:
         contents = dict(files or {})
         for secret, new in (secrets or {}).items():
             contents[layout.file_of(secret)] = new and json.dumps(new.fields).encode()
+            contents[layout.owed_of(secret)] = None
         for path, content in contents.items():
             if content is None:
                 (self._top / path).unlink(missing_ok=True)

@@ -54,7 +54,7 @@ class ValidatorKeys:
         """The actions that make these keys."""
         return (
             Remember(self.validator_key.name, CometValidatorKey()),
-            Remember(self.node_key.name, CometNodeKey()),
+            Remember(self.node_key.name, CometNodeKey(), rotates=True),
             Remember(self.account.name, Account(prefix, slip44)),
         )
 

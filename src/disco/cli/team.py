@@ -148,6 +148,7 @@ def _told(owed: list[str]) -> None:
             f"{len(owed)} secrets are to be changed: somebody who may not any more knows them."
         )
         speak.talk("disco secrets list --owed names them; disco check is red until then.")
+        speak.talk("disco plan shows those that DISCO makes anew itself, with what uses them.")
 
 
 def _secrets(repository: Repository) -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from disco.engine.action import Action
+from disco.engine.action import Action, secrets_in
 from disco.engine.gate import Report
 from disco.store.generate import Generator
 from disco.store.store import Store
@@ -14,11 +15,15 @@ from disco.store.store import Store
 
 @dataclass(frozen=True)
 class Remember(Action):
-    """Make a secret, if there is none of that name yet."""
+    """Make a secret, if there is none of that name yet.
+
+    rotates: it is made anew when it is owed, since whatever uses it follows by the same plan.
+    """
 
     kind: ClassVar[str] = "remember"
     secret: str
     generate: Generator
+    rotates: bool = False
 
     @property
     def touches(self) -> str:
@@ -76,13 +81,39 @@ class Discard(Action):
 
 
 async def remember(action: Remember, store: Store, report: Report) -> None:
-    """Written once: a secret that exists is left alone, whatever made it."""
-    if store.has(action.secret):
+    """Written once: a secret that exists is left alone, whatever made it, unless it rotates and
+    somebody knows it who may not any more."""
+    if _is_there(action, store):
         return
     report(f"making {action.generate.describe()}", None)
     fields = await asyncio.to_thread(action.generate.make)
-    if not store.has(action.secret):  # another step may have been faster
+    if not _is_there(action, store):  # another step may have been faster
         store.put(action.secret, fields)
+
+
+def _is_there(action: Remember, store: Store) -> bool:
+    return store.has(action.secret) and not (action.rotates and action.secret in store.owed())
+
+
+def anew(actions: Iterable[Action], store: Store) -> dict[str, str]:
+    """The secrets that these actions make anew because they are owed -> why they are."""
+    mine = [a.secret for a in actions if isinstance(a, Remember) and a.rotates]
+    owed = store.owed() if mine else {}
+    return {secret: owed[secret] for secret in mine if secret in owed}
+
+
+def settled(actions: Sequence[Action], done: Collection[str], store: Store) -> frozenset[str]:
+    """Identities of what is done, secrets counted: those that are there, made once. What uses one
+    that is made anew is not done, though it is as it was declared."""
+    names, again = store.names(), set(anew(actions, store))
+    there = {a.identity for a in actions if isinstance(a, Remember) and a.secret in names - again}
+    using = {a.identity for a in actions if again and secrets_in(a) & again}
+    return (frozenset(done) | there) - using
+
+
+def told_anew(why: Mapping[str, str]) -> list[str]:
+    """Lines for who reviews the plan."""
+    return [f"the secret {secret} is made anew: {text}" for secret, text in why.items()]
 
 
 async def forget(action: Forget, store: Store, report: Report) -> None:

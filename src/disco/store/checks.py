@@ -33,8 +33,8 @@ def checks(store: Store) -> Iterator[Check]:
     yield _check(
         "store/owed",
         "Is every secret changed that somebody who left could read?",
-        "disco secrets list --owed names them; disco secrets rotate NAME, and where it is used; "
-        "or disco secrets accept NAME --because TEXT",
+        "disco secrets list --owed names them; disco apply makes those anew that it can; for the "
+        "others, disco secrets rotate NAME, or disco secrets accept NAME --because TEXT",
         lambda: _owed(shelf),
     )
     if shelf.url:

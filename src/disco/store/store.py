@@ -34,6 +34,9 @@ class Shelf(Protocol):
     def contents(self, secrets: Iterable[str]) -> dict[str, Content]:
         """Of those among them that this person may read."""
 
+    def owed(self) -> Mapping[str, str]:
+        """Secret -> why it has to be changed."""
+
     def files(self) -> Iterable[str]: ...
 
     def file(self, path: str) -> bytes | None: ...
@@ -75,6 +78,12 @@ class Store:
             return set()
         mine = f"{self.stack}/"
         return {s.removeprefix(mine) for s in self.shelf.secrets() if s.startswith(mine)}
+
+    def owed(self) -> dict[str, str]:
+        """Those that have to be changed -> why: who may not read them any more knows them."""
+        mine = f"{self.stack}/"
+        found = self.shelf.owed() if self.shelf.is_there else {}
+        return {s.removeprefix(mine): why for s, why in found.items() if s.startswith(mine)}
 
     def has(self, name: str) -> bool:
         return _checked(name) in self.names()

@@ -17,6 +17,7 @@ from disco.engine import plan as planning
 from disco.engine.action import secrets_in
 from disco.engine.events import StepStarted
 from disco.engine.plan import Plan
+from disco.store.team import layout
 from sim import SimulatedStack
 from sim.executors import executors
 from sim.stacks import STACKS
@@ -381,3 +382,57 @@ def test_two_chains_of_one_definition_have_a_genesis_each(tmp_path: Path) -> Non
     )
     assert one and other and one != other
     assert stack.plan().empty
+
+
+OWED = {
+    "kubernetes/bootstrap-token": ["put {plane}:/etc/disco/kubeadm/init.yaml"],
+    "vault/probe": ["vault-setup disco:vault/vault-setup"],
+    "chains/akash/validator-0/node": [
+        "apply disco:objects/akash",
+        "release disco:release/akash/akash",
+    ],
+}
+
+
+@pytest.mark.parametrize("secret", OWED)
+def test_what_is_owed_and_can_be_made_anew_is_with_all_that_uses_it_in_one_plan(
+    up: SimulatedStack, secret: str
+) -> None:
+    """Also when DISCO dies right after: what was made anew is brought to where it is used."""
+    store = simulated(up.place)
+    before = store.fields(secret)
+    owe(up, secret)
+    left = up.simulation.capture()
+
+    plane = next(h.name for h in up.state.hosts.values() if h.cluster)
+    touched = changed(up)
+    assert touched[0] == f"remember secret {secret}"
+    uses = [identity.format(plane=plane) for identity in OWED[secret]]
+    assert [t for t in touched if t in uses] == uses
+    notes = [note for part in up.plan().parts for note in part.notes]
+    assert f"the secret {secret} is made anew: somebody left" in notes
+    assert up.apply().done
+    assert simulated(up.place).fields(secret) != before
+    assert simulated(up.place).owed() == {}
+    assert up.plan().empty
+
+    up.simulation.restore(left)
+    points = up.apply().points
+    up.simulation.restore(left)
+    died = points.index(f"after the secret {secret} was written") + 1
+    assert up.apply(kill_at=died).killed
+    assert [t for t in changed(up) if t in uses] == uses
+    assert up.apply().done
+    assert up.plan().empty
+
+
+def test_what_is_owed_and_can_not_be_made_anew_is_left_to_people(up: SimulatedStack) -> None:
+    owe(up, "kubernetes/ca")
+    owe(up, "chains/akash/validator-0/validator")
+    assert up.plan().empty
+
+
+def owe(stack: SimulatedStack, secret: str) -> None:
+    """Somebody left who could read it."""
+    name = f"{stack.loaded.name}/{secret}"
+    simulated(stack.place).shelf.write("Mark it", files={layout.owed_of(name): b"{}\n"})

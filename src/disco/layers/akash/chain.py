@@ -26,7 +26,7 @@ from disco.layers.platform.fixed import SetThere, refused_storage, set_there
 from disco.layers.platform.seen import ClusterSeen, look
 from disco.layers.servers.artifacts import ArtifactsOutputs
 from disco.stack.model import Model, var
-from disco.store.actions import Discard
+from disco.store.actions import Discard, told_anew
 from disco.store.store import Store
 
 CHART = "chain"
@@ -143,8 +143,11 @@ class ChainNode(Component):
     async def observe(self, world: World) -> ClusterSeen:
         seen = await look(world, self.kubernetes.cluster, list(self._all_steps()))
         if world[Store].has_kept(self.genesis):
-            return ClusterSeen(seen.done | {self._genesis().identity}, seen.releases, seen.secrets)
+            return replace(seen, done=seen.done | {self._genesis().identity})
         return seen
+
+    def notes(self, seen: ClusterSeen) -> list[str]:
+        return told_anew(seen.anew)
 
     async def observe_left(self, world: World, was: ChainNode) -> ChainLeft:
         genesis = world[Store].kept(self.genesis)

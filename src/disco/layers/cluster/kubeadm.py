@@ -36,7 +36,7 @@ SECRETS = (
     Remember(ETCD_CA, CertificateAuthority("etcd-ca", 3650)),
     Remember(FRONT_PROXY_CA, CertificateAuthority("front-proxy-ca", 3650)),
     Remember(SERVICE_ACCOUNTS, RsaKeyPair()),
-    Remember(TOKEN, KubeadmToken()),
+    Remember(TOKEN, KubeadmToken(), rotates=True),
 )
 FILES = "/etc/disco/kubeadm"
 CRI = f"unix://{CONTAINERD_SOCKET}"

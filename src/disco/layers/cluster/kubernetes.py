@@ -27,6 +27,7 @@ from disco.layers.cluster.outputs import KubernetesOutputs
 from disco.layers.servers.artifacts import ArtifactsOutputs
 from disco.layers.servers.outputs import ServersOutputs
 from disco.stack.model import Model, var
+from disco.store.actions import anew, settled, told_anew
 from disco.store.store import Store
 
 NODE_IMAGES = "images/node"
@@ -56,12 +57,14 @@ class KubernetesSpec(Model):
 @dataclass(frozen=True)
 class KubernetesSeen:
     """facts and done per host; secrets that exist; whether the API is ready and what is done in
-    it. away: workers that do not answer, as many as may."""
+    it. away: workers that do not answer, as many as may. anew: secrets that are made anew -> why.
+    """
 
     facts: dict[str, Facts] = field(default_factory=dict)
     done: frozenset[str] = frozenset()
     api_ready: bool = False
     away: frozenset[str] = frozenset()
+    anew: Mapping[str, str] = field(default_factory=dict)
 
 
 class Kubernetes(Component):
@@ -110,7 +113,7 @@ class Kubernetes(Component):
     async def observe(self, world: World) -> KubernetesSeen:
         hosts, kube, store = world[Hosts], world[Kube], world[Store]
         names = store.names()
-        done = {a.identity for a in kubeadm.SECRETS if a.secret in names}
+        done: set[str] = set()
         ready, found = await asyncio.gather(
             self.answers(kube, names),
             asyncio.gather(*(self._host(hosts, h) for h in self.servers.hosts)),
@@ -123,7 +126,12 @@ class Kubernetes(Component):
             refuse_other_machines(facts_by_name, await self._machines(kube))
             actions = [a for s in self._cluster_steps(away) for a in s.actions]
             done |= await kube.satisfied(self.cluster, actions)
-        return KubernetesSeen(facts_by_name, frozenset(done), ready, away)
+        seen = KubernetesSeen(facts_by_name, frozenset(done), ready, away)
+        actions = [a for s in self._all_steps(seen) for a in s.actions]
+        return replace(seen, done=settled(actions, done, store), anew=anew(actions, store))
+
+    def notes(self, seen: KubernetesSeen) -> list[str]:
+        return told_anew(seen.anew)
 
     async def answers(self, kube: Kube, secrets: set[str]) -> bool:
         """Whether the API is ready."""

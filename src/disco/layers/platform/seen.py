@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from disco.engine.component import Step, World
 from disco.kube.access import Cluster
 from disco.kube.reader import Kube
-from disco.store.actions import Remember
+from disco.store.actions import anew, settled
 from disco.store.store import Store
 
 
 @dataclass(frozen=True)
 class ClusterSeen:
-    """done: identities of actions that would change nothing. releases: `namespace/name`."""
+    """done: identities of actions that would change nothing. releases: `namespace/name`.
+    anew: secrets that are made anew -> why.
+    """
 
     done: frozenset[str] = frozenset()
     releases: frozenset[str] = frozenset()
     secrets: frozenset[str] = frozenset()
+    anew: Mapping[str, str] = field(default_factory=dict)
 
 
 async def look(world: World, cluster: Cluster, steps: Iterable[Step]) -> ClusterSeen:
@@ -26,6 +29,6 @@ async def look(world: World, cluster: Cluster, steps: Iterable[Step]) -> Cluster
     kube, store = world[Kube], world[Store]
     actions = [a for s in steps for a in s.actions]
     secrets = frozenset(store.names())
-    kept = {a.identity for a in actions if isinstance(a, Remember) and a.secret in secrets}
-    done = await kube.satisfied(cluster, actions)
-    return ClusterSeen(done | kept, frozenset(await kube.releases(cluster)), secrets)
+    done = settled(actions, await kube.satisfied(cluster, actions), store)
+    releases = frozenset(await kube.releases(cluster))
+    return ClusterSeen(done, releases, secrets, anew(actions, store))

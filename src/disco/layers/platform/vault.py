@@ -32,7 +32,7 @@ from disco.layers.platform.openbao import (
 from disco.layers.platform.seen import ClusterSeen, look
 from disco.layers.servers.artifacts import ArtifactsOutputs
 from disco.stack.model import Model, var
-from disco.store.actions import Forget, Remember
+from disco.store.actions import Forget, Remember, told_anew
 from disco.store.generate import Password
 from disco.store.store import Store
 
@@ -100,10 +100,13 @@ class Vault(Component):
             setup = await bao.read(token, SETUP)
         except DiscoError:
             return VaultSeen(seen)  # pods that don't answer have yet to be waited for
-        is_set_up = secrets_in(self._set_up) <= seen.secrets and setup_digest(
-            self._set_up, world[Store]
-        ) == (setup or {}).get("digest")
+        there = secrets_in(self._set_up) <= seen.secrets - seen.anew.keys()
+        wanted = setup_digest(self._set_up, world[Store]) if there else ""
+        is_set_up = there and (setup or {}).get("digest") == wanted
         return VaultSeen(seen, sealed=False, is_set_up=is_set_up)
+
+    def notes(self, seen: VaultSeen) -> list[str]:
+        return told_anew(seen.cluster.anew)
 
     def steps(self, seen: VaultSeen) -> Iterator[Step]:
         done = set(seen.cluster.done)
@@ -138,9 +141,8 @@ class Vault(Component):
 
     def _all_steps(self) -> Iterator[Step]:
         cluster = self.kubernetes.cluster
-        yield Step(
-            "secret", "make the vault's first secret", (Remember(PROBE_SECRET, Password(32)),)
-        )
+        first = Remember(PROBE_SECRET, Password(32), rotates=True)
+        yield Step("secret", "make the vault's first secret", (first,))
         yield Step("release", "install OpenBao", (self._release,), (), 3)
         yield Step(
             "open",
