@@ -11,6 +11,8 @@ from disco.engine.secret import SecretRef
 from disco.store.store import Store
 from disco.store.team.layout import owed_of
 
+TOKEN = "kubernetes/bootstrap-token"
+
 
 def status(stack: LabStack, pod: str) -> dict[str, Any]:
     path = f"/api/v1/namespaces/akash/pods/{pod}:26657/proxy/status"
@@ -65,24 +67,26 @@ def test_a_validator_on_a_volume_of_another_key_refuses_to_start(stack: LabStack
     until("it signs again", lambda: answering(stack, "validator-1") > 0, 120)
 
 
-def test_a_node_key_that_somebody_knows_is_made_anew_by_a_plan_and_blocks_go_on(
+def test_secrets_that_somebody_knows_are_made_anew_by_a_plan_and_blocks_go_on(
     stack: LabStack,
 ) -> None:
     """As after a member was removed: the mark is written as the removal writes it."""
     secret = "chains/akash/validator-1/node"
     before, was = status(stack, "validator-1")["node_info"]["id"], height(stack, "validator-0")
-    mark = {owed_of(f"{stack.name}/{secret}"): b'{"why": "ben left the team and could read it"}'}
-    Store(stack.place).shelf.write("Mark it", files=mark)
-    assert secret in stack.must("secrets", "list", "--owed")
+    mark = b'{"why": "ben left the team and could read it"}'
+    marks = {owed_of(f"{stack.name}/{s}"): mark for s in (secret, "vault/probe", TOKEN)}
+    Store(stack.place).shelf.write("Mark them", files=marks)
+    assert secret in stack.disco("secrets", "list", "--owed").stdout
     assert "made anew: ben left the team" in stack.must("plan")
 
     stack.must("apply", "--yes", within_s=UP_S)
-    assert secret not in stack.must("secrets", "list", "--owed")
+    assert json.loads(stack.must("secrets", "list", "--owed", "--json")) == {}
     assert "Nothing to do" in stack.disco("apply", "--yes").stderr
     until("blocks go on", lambda: answering(stack, "validator-0") > was + 3, 120)
     assert status(stack, "validator-1")["node_info"]["id"] != before
     path = "/api/v1/namespaces/akash/pods/validator-0:26657/proxy/net_info"
     mine = Store(stack.place).lookup(SecretRef(secret, "id"))
+    stack.must("check", "--only", "vault", "--wait", "60")
     until(
         "the other one knows it by its other name",
         lambda: mine in stack.must("kubectl", "--", "get", "--raw", path),

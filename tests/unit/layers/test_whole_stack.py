@@ -296,6 +296,7 @@ def test_a_secret_edited_in_the_cluster_is_put_back(up: SimulatedStack) -> None:
 
 
 LOGIN = "/api/v1/namespaces/monitoring/secrets/remote-write-{}"
+VAULT = ["vault-setup disco:vault/vault-setup", "apply disco:objects/vault-probe"]
 LOGINS = ["apply disco:objects/remote-write", "release disco:release/monitoring/prometheus"]
 
 
@@ -356,7 +357,7 @@ def test_a_rotated_key_of_a_node_starts_the_chain_anew(up: SimulatedStack) -> No
 def test_a_rotated_secret_of_the_vault_is_written_into_it(up: SimulatedStack) -> None:
     simulated(up.place).put("vault/probe", {"value": "another"})
 
-    assert changed(up) == ["vault-setup disco:vault/vault-setup"]
+    assert changed(up) == VAULT
     assert up.apply().done
     assert up.plan().empty
 
@@ -386,7 +387,7 @@ def test_two_chains_of_one_definition_have_a_genesis_each(tmp_path: Path) -> Non
 
 OWED = {
     "kubernetes/bootstrap-token": ["put {plane}:/etc/disco/kubeadm/init.yaml"],
-    "vault/probe": ["vault-setup disco:vault/vault-setup"],
+    "vault/probe": VAULT,
     "chains/akash/validator-0/node": [
         "apply disco:objects/akash",
         "release disco:release/akash/akash",

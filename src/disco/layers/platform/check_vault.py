@@ -27,6 +27,7 @@ from disco.layers.platform.openbao import (
     OpenBao,
     SealStatus,
     SetUpVault,
+    setup_digest,
 )
 from disco.store.store import Store
 
@@ -70,7 +71,8 @@ def vault_checks(component: Vault, world: World) -> Iterator[Check]:
 
     async def ask_set_up() -> Answer:
         steps = component.steps(component.nothing())
-        wanted = next(a.digest for s in steps for a in s.actions if isinstance(a, SetUpVault))
+        declared = next(a for s in steps for a in s.actions if isinstance(a, SetUpVault))
+        wanted = setup_digest(declared, store)
         found = str((await bao.read(root(), SETUP) or {}).get("digest", ""))
         told = f"set up as {found[:12] or 'nothing'}"
         return Answer(found == wanted, told if found == wanted else f"{told}, not {wanted[:12]}")

@@ -11,7 +11,7 @@ from disco.engine.action import secrets_in
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, Outputs, StatusLine, Step, World, pending
 from disco.engine.errors import DiscoError
-from disco.engine.secret import SecretRef
+from disco.engine.secret import SecretRef, VersionRef
 from disco.kube import charts
 from disco.kube.actions import Apply, AwaitRollout, Delete, Release, Uninstall
 from disco.kube.reader import Kube
@@ -38,6 +38,7 @@ from disco.store.store import Store
 
 PROBE = "vault-probe"
 PROBE_SECRET = "vault/probe"
+FETCHED = "disco.network/secret-version"
 
 
 class VaultSpec(Model):
@@ -301,7 +302,8 @@ def _probe(image: str) -> Iterator[dict[str, Any]]:
         "spec": {
             "selector": {"matchLabels": {"app.kubernetes.io/name": PROBE}},
             "template": {
-                "metadata": {"labels": labels},
+                # it fetches what is in the vault when it starts
+                "metadata": {"labels": labels, "annotations": {FETCHED: VersionRef(PROBE_SECRET)}},
                 "spec": {
                     "serviceAccountName": PROBE,
                     "securityContext": {
