@@ -496,3 +496,43 @@ def test_what_is_kept_of_runs_is_owed_by_nobody(people: People, ana: Repository)
     ana.write("A run", {"dev/state/runs/1": {"json": "[]"}})
     remove_eve(ana)
     assert list(newest(people).owed()) == [SECRET]
+
+
+def test_an_admin_gives_up_what_only_who_leaves_can_read_before_taking_him_out(
+    people: People, ana: Repository, ben: Repository
+) -> None:
+    """Else one member could never be taken out."""
+    ana.change_team(ana.team().changed(access={"dev/pay/*": ("ben",)}), "For ben alone")
+    ben.sync()
+    ben.write("Set it", {"dev/pay/card": MINE})
+    ana.sync()
+    gone = without(ana.team(), "ben", access={})
+    with pytest.raises(WrongUse, match="ana may not change the secret dev/pay/card") as refused:
+        ana.change_team(gone, "Take ben out")
+    assert "only ben may read it" in refused.value.why
+    assert "disco secrets forget pay/card" in refused.value.fix
+    with pytest.raises(WrongUse, match="may not change"):
+        ana.write("Set it", {"dev/pay/card": THEIRS})
+
+    ana.write("Give it up", {"dev/pay/card": None})
+    ana.change_team(gone, "Take ben out")
+    assert "dev/pay/card" not in newest(people).secrets()
+    eve = people.person("eve").repository()
+    eve.sync()
+    assert [c.by for c in eve.log()][:2] == ["ana", "ana"]
+    assert eve.wrong() == {}
+
+
+def test_a_remote_that_nobody_unlocks_is_told_in_bounded_time(
+    people: People, ana: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push that was killed at the remote left its lock on the branch."""
+    monkeypatch.setattr("disco.store.team.repository.STUCK", 2)
+    lock = people.remote().folder / f"{BRANCH}.lock"
+    lock.touch()
+    with pytest.raises(DiscoError, match="the remote takes nothing") as refused:
+        ana.write("Set it", {SECRET: MINE})
+    assert "3 attempts" in refused.value.why and ".lock" in refused.value.why
+    lock.unlink()
+    ana.sync()
+    assert newest(people).fields(SECRET) == MINE

@@ -263,3 +263,28 @@ def test_all_who_share_a_stack_know_its_servers_by_one_mark(tmp_path: Path) -> N
     store = Store(Place.of(ben.folder / "stack.yaml", "dev"))
     shared.take(store)
     assert store.place.declared.read_text() == place.declared.read_text(), "what leaves is missed"
+
+
+def test_who_alone_can_read_a_secret_is_taken_out_when_it_was_given_up(tmp_path: Path) -> None:
+    (tmp_path / "ana").mkdir()
+    (tmp_path / "ben").mkdir()
+    ana, ben = Desk(tmp_path / "ana"), Desk(tmp_path / "ben")
+    for desk in (ana, ben):
+        keys.make(desk.folder / "key", "x")
+    Git(tmp_path / "team.git").init()
+    remote = str(tmp_path / "team.git")
+    ana.must("team", "init", "--remote", remote, "--team", "acme", "--name", "ana", "--key", "key")
+    ana.must("team", "add", "ben", "--key", str(keys.Own([ben.folder / "key"]).public[0]))
+    root = json.loads(ana.must("store", "status", "--json"))["first_commit"]
+    ben.must("store", "join", remote, "--root", root, "--key", "key")
+    ana.must("team", "access", "dev/pay/*", "ben")
+    ben.must("secrets", "set", "pay/card", stdin="4111\n")
+    ana.must("store", "sync")
+
+    code, _, err = ana.disco("team", "remove", "ben", "--yes")
+    assert code == 2
+    assert "nobody but ben may read dev/pay/card" in err
+    assert "disco secrets forget pay/card" in err
+    ana.must("secrets", "forget", "pay/card", "--yes")
+    ana.must("team", "remove", "ben", "--yes")
+    assert list(json.loads(ana.must("team", "list", "--json"))["members"]) == ["ana"]

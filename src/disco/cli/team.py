@@ -55,19 +55,34 @@ def remove(file: Path, name: str, yes: bool) -> int:
     before = team_store.team()
     if name not in before.members:
         raise WrongUse(f"{name} is no member", why=f"members are {', '.join(before.members)}")
+    access = _access_without(team_store, name)
     read = [s for s in _secrets(team_store) if name in before.who_can_read(s)]
     speak.data_lines([[s] for s in read])
     speak.talk(f"{name} could read these {len(read)}; each has to be changed where it is used.")
     if not yes and speak.ask(f"Take {name} out of {before.team}? [y/N] ").lower() != "y":
         speak.talk("Nothing was changed.")
         return int(Exit.FAILED)
-    access = {p: tuple(n for n in names if n != name) for p, names in before.access.items()}
     members = {n: m for n, m in before.members.items() if n != name}
     after = _changed(before, members=members, access=access)
     sealed, owed = team_store.change_team(after, f"Remove {name}")
     speak.talk(f"{name} is out; {sealed} secrets were sealed anew.")
     _told(owed)
     return int(Exit.DONE)
+
+
+def _access_without(repository: Repository, name: str) -> dict[str, tuple[str, ...]]:
+    """The patterns when somebody has left; one that was for him alone goes. Raises WrongUse where
+    nobody could read a secret any more."""
+    team = repository.team()
+    only = [s for s in _secrets(repository) if team.who_can_read(s) == (name,)]
+    if only:
+        raise WrongUse(
+            f"nobody but {name} may read {', '.join(only)}",
+            fix=f"ask for the values; disco secrets forget {only[0].partition('/')[2]} gives one "
+            "up, and it can be set again when everybody may read it",
+        )
+    rules = {p: tuple(n for n in names if n != name) for p, names in team.access.items()}
+    return {p: names for p, names in rules.items() if names}
 
 
 def access(file: Path, pattern: str, names: tuple[str, ...]) -> int:

@@ -47,6 +47,13 @@ class Rejected(Exception):
     """A push that came second: the remote's ref is not where it was expected."""
 
 
+def _why(said: str) -> str:
+    """The lines that name what was wrong, rather than what a person at a clone should type."""
+    lines = [" ".join(line.split()) for line in said.splitlines() if "hint:" not in line]
+    telling = [line for line in lines if "error:" in line or "rejected" in line]
+    return "; ".join(dict.fromkeys(telling or lines))[:300]
+
+
 @dataclass(frozen=True)
 class Entry:
     """A path's change in a commit. Blob ids; ZERO where there is none."""
@@ -291,7 +298,7 @@ class Git:
             return
         said = done.stdout + done.stderr
         if any(words in said for words in SECOND):
-            raise Rejected(said.decode(errors="replace").strip()[-300:])
+            raise Rejected(_why(said.decode(errors="replace")))
         raise unreachable(url, done.stderr)
 
     def remote_ref(self, url: str, ref: str) -> str:

@@ -26,10 +26,11 @@ from disco.store.team.sealed import Content, seal, unseal, wrong_recipients
 if TYPE_CHECKING:
     from disco.store.team.team import Team
 
-ATTEMPTS = 40
+PATIENCE_S = 180.0  # while the others go on, each before me
+STUCK = 20  # attempts while nobody does: something is wrong with the remote
 AT_ONCE_AFTER = 4  # attempts: who has much to put on top would be second for ever
 PAUSE_S = 0.1
-LONGEST_PAUSE_S = 2.0
+LONGEST_PAUSE_S = 1.0
 KEYGEN_S = 60
 
 
@@ -40,6 +41,30 @@ class Synced:
     pulled: int = 0
     pushed: int = 0
     online: bool = True
+
+
+class _Tries:
+    """Pushes that were rejected, each because somebody else was first, or so it looks."""
+
+    def __init__(self) -> None:
+        self.count = self.stuck = 0
+        self.theirs = ""
+        self.ends = time.monotonic() + PATIENCE_S
+
+    def again(self, theirs: str, rejected: Rejected, url: str) -> None:
+        """Wait a moment, each time a longer one. theirs: where the remote was before this push.
+        Raises DiscoError when there were enough."""
+        self.stuck = 0 if theirs != self.theirs else self.stuck + 1
+        self.theirs, self.count = theirs, self.count + 1
+        if self.stuck >= STUCK or time.monotonic() > self.ends:
+            raise DiscoError(
+                "the remote takes nothing" if self.stuck else "the others were always first",
+                where=url,
+                why=f"{self.count} attempts to push; the last one: {rejected}",
+                fix="what was changed here is kept; try again: disco store sync",
+            )
+        pause = min(PAUSE_S * 2 ** min(self.count, 10), LONGEST_PAUSE_S)
+        time.sleep(pause * random.uniform(0.5, 1.5))
 
 
 class Repository:
@@ -216,7 +241,8 @@ class Repository:
             if before.members[self.me()].role is not Role.ADMIN:
                 raise WrongUse("only an admin changes the team", where=self.me())
             changed = [s for s in self.secrets() if team.recipients(s) != before.recipients(s)]
-            self._may_write(before, self.me(), map(layout.file_of, changed))
+            files = map(layout.file_of, changed)
+            self._may_write(before, self.me(), dict.fromkeys(files, "sealed anew"))
             text = team.text()
             signature = sign(text, self._writer(before)[1])
             contents: dict[str, bytes | None] = {FILE: text, SIGNATURE: signature}
@@ -279,13 +305,22 @@ class Repository:
         tree = self.git.with_changes(on, blobs)
         return self.git.commit(tree, [on], f"{message}\n", name, key)
 
-    def _may_write(self, team: Team, name: str, paths: Iterable[str]) -> None:
-        for path in paths:
+    def _may_write(self, team: Team, name: str, blobs: Mapping[str, str | None]) -> None:
+        """Who may read a secret may change it; an admin may give up any: remove it, that is."""
+        is_admin = team.members[name].role is Role.ADMIN
+        for path, blob in blobs.items():
             secret = layout.secret_of(path)
-            if secret and name not in (able := team.who_can_read(secret)):
+            if not secret or (blob is None and is_admin):
+                continue
+            if name not in (able := team.who_can_read(secret)):
+                short = secret.partition("/")[2]
                 raise WrongUse(
                     f"{name} may not change the secret {secret}",
-                    why=f"only {', '.join(able)} may read it",
+                    why=f"only {', '.join(able) or 'nobody'} may read it",
+                    fix=f"ask one of them for its value; disco secrets forget {short} gives it up, "
+                    "and it can be set again"
+                    if is_admin
+                    else "",
                 )
 
     def _has_room(self, on: str, blobs: Mapping[str, str | None]) -> None:
@@ -313,12 +348,12 @@ class Repository:
         if not self.url:
             return Synced(online=False)
         with self.git.writing():
-            pulled, said = 0, ""
-            for attempt in range(ATTEMPTS):
+            pulled, tries = 0, _Tries()
+            while True:
                 seen = self.newest.known.shared  # before the fetch: other clones go on after it
                 self.git.fetch(self.url, BRANCH, FETCHED)
                 theirs = self.git.ref(FETCHED)
-                at_once = attempt >= AT_ONCE_AFTER
+                at_once = tries.count >= AT_ONCE_AFTER
                 pulled += self._take(theirs, seen, choose or {}, at_once)
                 ours = self.head()
                 if ours == theirs:
@@ -328,18 +363,10 @@ class Repository:
                 try:
                     self.git.push(self.url, ours, BRANCH)
                 except Rejected as rejected:
-                    said = str(rejected)
-                    pause = min(PAUSE_S * 2**attempt, LONGEST_PAUSE_S)
-                    time.sleep(pause * random.uniform(0.5, 1.5))
+                    tries.again(theirs, rejected, self.url)
                     continue
                 self.shared(ours)
                 return Synced(pulled, pushed)
-        raise DiscoError(
-            "the others were always first",
-            where=self.url,
-            why=f"{ATTEMPTS} attempts to push; the last one: {said}",
-            fix="what was changed here is kept; try again: disco store sync",
-        )
 
     def shared(self, head: str) -> None:
         """Remember that the remote has it."""
