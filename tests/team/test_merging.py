@@ -536,3 +536,15 @@ def test_a_remote_that_nobody_unlocks_is_told_in_bounded_time(
     lock.unlink()
     ana.sync()
     assert newest(people).fields(SECRET) == MINE
+
+
+def test_a_value_that_was_set_and_removed_again_stays_in_the_history_of_one_who_comes_late(
+    people: People, ana: Repository, ben: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("disco.store.team.repository.AT_ONCE_AFTER", 0)
+    writes(ana, "dev/db/new", MINE)
+    writes(ana, "dev/db/new", None)
+    ben.write("Set another", {"dev/db/another": THEIRS})
+    ana.sync()
+    said = [c.message.strip() for c in newest(people).log()]
+    assert said.count("Set dev/db/new") == 2, said

@@ -66,8 +66,9 @@ class Replay:
         if open_:
             raise self._conflict(open_)
         head, chosen = self.theirs, {**self.choose, **dict.fromkeys(same, False)}
-        if self.at_once and not any(_changes_team(c) for c in changes.values()):
-            return self._all(mine, changes, chosen, make)
+        apart = not self.at_once or any(_changes_team(c) for c in changes.values())
+        if not apart and (together := self._all(mine, changes, chosen, make)):
+            return together
         for commit in mine:
             head = self._one(commit, changes[commit.id], head, chosen, make)
         return head
@@ -78,8 +79,9 @@ class Replay:
         changes: dict[str, list[Entry]],
         chosen: Mapping[str, bool],
         make: MakeCommit,
-    ) -> str:
-        """All of my commits as one, which says of each what it said."""
+    ) -> str | None:
+        """All of my commits as one, which says of each what it said. None where they take each
+        other back: one commit would hold nothing, and tell nothing of them."""
         blobs: dict[str, str | None] = {}
         for commit in mine:
             blobs |= self._of_secrets(commit, changes[commit.id], self.theirs, chosen)
@@ -87,7 +89,7 @@ class Replay:
         blobs = {p: b for p, b in blobs.items() if now.get(p) != b}
         told = [line for c in mine for line in c.message.splitlines()]
         message = "\n".join(dict.fromkeys(told))
-        return make(self.theirs, blobs, message) if blobs else self.theirs
+        return make(self.theirs, blobs, message) if blobs else None
 
     def _theirs(self) -> set[str]:
         """The paths that they changed, without secrets that were only sealed for another team."""
