@@ -18,6 +18,7 @@ from disco.store import shared
 from disco.store.store import Store
 from disco.store.team import keys
 from disco.store.team.git import Git
+from https_server import BACKEND, PASSWORD, USER, https_git
 from ssh_server import SSHD, sshd
 
 CANARY = "canary-4711-canary"
@@ -239,6 +240,40 @@ def test_a_remote_over_ssh(desk: Desk, tmp_path: Path) -> None:
     code, _, err = desk.disco("secrets", "set", "db/password", stdin="later", GIT_SSH_COMMAND=ssh)
     assert code == 1 and "what was changed here is kept" in err
     assert desk.must("secrets", "get", "db/password", GIT_SSH_COMMAND=ssh) == "later"
+
+
+@pytest.mark.skipif(not BACKEND.exists(), reason="needs git's HTTP backend")
+def test_a_remote_over_https_with_a_password(tmp_path: Path) -> None:
+    for name in ("served", "ana", "ben"):
+        (tmp_path / name).mkdir()
+    ana, ben = (Desk(tmp_path / name) for name in ("ana", "ben"))
+    for desk in (ana, ben):
+        keys.make(desk.folder / "key", "x")
+    forge = Git(tmp_path / "served/team.git")
+    forge.init()
+    forge.run("config", "http.receivepack", "true")
+    ask = tmp_path / "ask"
+    ask.write_text(f'#!/bin/sh\ncase "$1" in User*) echo {USER};; *) echo "$FORGE";; esac\n')
+    ask.chmod(0o700)
+    with https_git(tmp_path / "served", tmp_path) as served:
+        login = {"GIT_SSL_CAINFO": str(served.certificate), "GIT_ASKPASS": str(ask)}
+        right = {**login, "FORGE": PASSWORD}
+        remote = f"{served.url}/team.git"
+        named = ("--team", "acme", "--name", "ana", "--key", "key")
+        code, _, err = ana.disco("team", "init", "--remote", remote, *named, FORGE="no", **login)
+        assert code == 1 and "can't be" in err, err
+        ana.must("team", "init", "--remote", remote, *named, **right)
+        public = str(keys.Own([ben.folder / "key"]).public[0])
+        ana.must("team", "add", "ben", "--key", public, **right)
+        root = json.loads(ana.must("store", "status", "--json", **right))["first_commit"]
+        ben.must("store", "join", remote, "--root", root, "--key", "key", **right)
+        ben.must("secrets", "set", "db/password", stdin=CANARY, **right)
+        assert ana.must("secrets", "get", "db/password", **right) == CANARY
+        untrusted = {**right, "GIT_SSL_CAINFO": "/etc/ssl/certs/ca-certificates.crt"}
+        code, out, err = ana.disco("secrets", "get", "db/password", **untrusted)
+        assert (code, out) == (0, CANARY) and "certificate" in err, "as it was seen last"
+    kept = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file() and p != ask)
+    assert PASSWORD.encode() not in kept and CANARY.encode() not in kept
 
 
 def test_all_who_share_a_stack_know_its_servers_by_one_mark(tmp_path: Path) -> None:

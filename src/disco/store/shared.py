@@ -36,7 +36,9 @@ def refreshed(store: Store) -> str:
         team.sync()
     except DiscoError as error:
         if error.retry is Retry.LIKELY:
-            return f"the team's store can't be reached ({error.where}): as it was seen last"
+            said = f"; {error.why.splitlines()[0][:200]}" if error.why else ""
+            where = f"{error.where}{said}"
+            return f"the team's store can't be reached ({where}): as it was seen last"
         raise
     return ""
 
