@@ -51,6 +51,11 @@ class Action(ABC):
         return self.touches.partition(":")[0]
 
     @property
+    def uses(self) -> frozenset[str]:
+        """The names of the secrets that it brings to where they are used."""
+        return secrets_in([getattr(self, name) for name in _names(self.__class__)])
+
+    @property
     def identity(self) -> str:
         return f"{self.kind} {self.touches}"
 
@@ -90,6 +95,8 @@ def secrets_in(value: Any) -> frozenset[str]:
         return secrets_in(value.parts)
     if isinstance(value, SecretRef):
         return frozenset(() if isinstance(value, KeptRef) else (value.name,))
+    if isinstance(value, Action):
+        return value.uses
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = [getattr(value, name) for name in _names(value.__class__)]
     if isinstance(value, dict):

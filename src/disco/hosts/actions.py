@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import shlex
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import PurePosixPath
 from typing import ClassVar
 
-from disco.engine.action import Action
+from disco.engine.action import Action, secrets_in
 from disco.engine.secret import Lookup, Text
 from disco.hosts.host import Host
 
@@ -25,6 +25,11 @@ CTR = ("/opt/disco/bin/ctr", "--address", CONTAINERD_SOCKET, "-n", "k8s.io")
 @dataclass(frozen=True)
 class HostAction(Action):
     host: Host
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """Without the key that logs in: that goes nowhere."""
+        return secrets_in([getattr(self, f.name) for f in fields(self) if f.name != "host"])
 
     @abstractmethod
     def probe(self, lookup: Lookup) -> str:

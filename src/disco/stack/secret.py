@@ -51,6 +51,6 @@ class SecretName(str):
     @classmethod
     def _checked(cls, text: str) -> SecretName:
         """Its message does not repeat the text: that may be the secret itself."""
-        if not re.match(PATTERN, text):
+        if not re.fullmatch(PATTERN, text):
             raise ValueError("must name a secret of the store")
         return cls(text)

@@ -6,6 +6,7 @@ import copy
 import json
 import traceback
 
+import pydantic
 import pytest
 
 from disco.engine.action import made_from, secrets_in, to_data
@@ -112,6 +113,11 @@ def test_a_digest_is_another_one_with_each_value_and_without_secrets_what_it_was
     versions["tls/ca"] = "2"
     assert first != digest()
     assert made_from("want", {"a": KeptRef("genesis")}, lambda ref: "x") == "want"
+
+
+def test_a_line_that_goes_on_is_no_name() -> None:
+    with pytest.raises(ValueError, match="must name a secret"):
+        pydantic.TypeAdapter(SecretName).validate_python("${secret:a/b}\n")
 
 
 def test_what_a_stack_file_names_is_a_reference() -> None:

@@ -325,6 +325,7 @@ def test_a_secret_that_the_stack_file_names_is_delivered(
     uses = {name: secrets_in(s.actions) for name, s in sending.plan().steps}
     assert uses["prometheus/logins"] == {"metrics/one", "metrics/two"}
     assert uses["prometheus/release"] == {"metrics/one", "metrics/two"}
+    assert uses["kubernetes/h2/programs"] == set(), "a key that logs in is brought nowhere"
 
 
 def test_a_rotated_secret_plans_what_uses_it_and_starts_it_anew(sending: SimulatedStack) -> None:
@@ -343,6 +344,24 @@ def test_a_login_that_is_no_longer_declared_goes(sending: SimulatedStack) -> Non
     assert sending.apply().done
     assert [held(sending, n) for n in range(3)] == [f"{CANARY}:metrics/two:token", None, None]
     assert sending.plan().empty
+
+
+def test_logins_go_with_prometheus_also_when_disco_dies_on_the_way_out(
+    sending: SimulatedStack,
+) -> None:
+    declared = STACKS["wide"]
+    start, end = declared.index("prometheus:"), declared.index("vault:")
+    sending.declare(declared[:start] + declared[end:])
+    begun = sending.simulation.capture()
+    points = sending.apply().points
+    gone = [i for i, p in enumerate(points) if "release/monitoring" in p or "secrets/remote" in p]
+    assert gone
+    for point in gone:
+        sending.simulation.restore(begun)
+        assert sending.apply(kill_at=point + 1).killed
+        assert sending.apply().done
+        assert [held(sending, n) for n in range(3)] == [None, None, None]
+        assert sending.plan().empty
 
 
 def test_a_rotated_key_of_a_node_starts_the_chain_anew(up: SimulatedStack) -> None:

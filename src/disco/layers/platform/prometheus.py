@@ -205,7 +205,8 @@ class Prometheus(Component):
         cluster = self.kubernetes.cluster
         if not ground_goes and f"{NAMESPACE}/{NAME}" in seen.releases:
             logins = [Delete(cluster, _secret(t["metadata"]["name"])) for t in self._logins()]
-            actions = (Uninstall(cluster, NAME, NAMESPACE), *logins)
+            # The release goes last: while it is there, an earlier way out was cut off.
+            actions = (*logins, Uninstall(cluster, NAME, NAMESPACE))
             yield Step("release", "uninstall Prometheus", actions, (), 3)
 
     def checks(self, world: World) -> Iterator[Check]:
