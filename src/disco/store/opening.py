@@ -185,8 +185,8 @@ def _settings(place: Place) -> Settings | None:
         ) from None
 
 
-def ask_passphrase(path: Path) -> str:
-    return getpass.getpass(f"passphrase of {path}: ")
+def ask_passphrase(what: str) -> str:
+    return getpass.getpass(f"{what}: ")
 
 
 def _whole(path: Path) -> str:

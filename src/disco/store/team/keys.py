@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import os
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any
 import pyrage  # type: ignore[import-untyped]
 
 from disco.engine.errors import DiscoError, WrongUse
+from disco.store.team import plugins
+from disco.store.team.plugins import Ask
 
 VARIABLE = "DISCO_IDENTITY"
 AGE, AGE_SECRET = "age1", "AGE-SECRET-KEY-"
@@ -28,6 +30,7 @@ SSH_SIGNS = (
     "sk-ssh-ed25519@openssh.com",
     "sk-ecdsa-sha2-nistp256@openssh.com",
 )
+OF_PLUGINS = "plugin"  # a stanza of a kind that only its plugin knows
 OTHERS = 0o077
 KEYGEN_S = 30
 
@@ -38,7 +41,7 @@ class NotOpened(Exception):
 
 @dataclass(frozen=True)
 class PublicKey:
-    """`ssh-ed25519 AAAA…` or `age1…`, without a comment."""
+    """`ssh-ed25519 AAAA…`, `age1…` or, of a plugin, `age1NAME1…`, without a comment."""
 
     text: str
 
@@ -57,7 +60,7 @@ class PublicKey:
         else:
             raise ValueError(f"it is no SSH key and no age recipient: {line[:40]!r}")
         if key.opens:
-            key.recipient()
+            key.check()
         return key
 
     @property
@@ -84,18 +87,27 @@ class PublicKey:
     def stanza(self) -> tuple[str, str]:
         """How an age header names this recipient: its type, and for SSH keys a tag."""
         if not self.is_ssh:
-            return ("X25519", "")
+            return (OF_PLUGINS if plugins.is_plugins(self.text) else "X25519", "")
         tag = base64.b64encode(hashlib.sha256(self.blob).digest()[:4]).decode().rstrip("=")
         return (self.text.split()[0], tag)
 
-    def recipient(self) -> Any:
-        """For `pyrage.encrypt`. Raises ValueError."""
+    def check(self) -> None:
+        """Raises ValueError for what can't be sealed for. No plugin is asked."""
         try:
-            if self.is_ssh:
-                return pyrage.ssh.Recipient.from_str(self.text)
-            return pyrage.x25519.Recipient.from_str(self.text)
+            if self.is_ssh or not plugins.is_plugins(self.text):
+                self.recipient()
+            else:
+                plugins.check(self.text)
         except pyrage.RecipientError as error:
             raise ValueError(str(error)) from None
+
+    def recipient(self) -> Any:
+        """For `pyrage.encrypt`. Raises WrongUse where a plugin is missing."""
+        if self.is_ssh:
+            return pyrage.ssh.Recipient.from_str(self.text)
+        if plugins.is_plugins(self.text):
+            return plugins.recipient(self.text)
+        return pyrage.x25519.Recipient.from_str(self.text)
 
     def __str__(self) -> str:
         return self.text
@@ -108,16 +120,17 @@ def _string(content: bytes) -> bytes:
 class Own:
     """One person's keys on this machine: files that are read when a key is needed, not before.
 
-    files: SSH private keys, SSH public keys whose private half an agent has, age identities.
-    ask:   for a passphrase, by a key's path.
+    files: SSH private keys, SSH public keys whose private half an agent has, age identities, also
+           those of plugins.
+    ask:   for a passphrase or a PIN, by what it is for.
     """
 
-    def __init__(self, files: Iterable[Path], ask: Callable[[Path], str] | None = None) -> None:
+    def __init__(self, files: Iterable[Path], ask: Ask | None = None) -> None:
         self.files = tuple(files)
         self._ask = ask
 
     @classmethod
-    def from_environment(cls, default: Iterable[Path], ask: Callable[[Path], str]) -> Own:
+    def from_environment(cls, default: Iterable[Path], ask: Ask) -> Own:
         """$DISCO_IDENTITY (files, separated by `:`), or else these."""
         named = os.environ.get(VARIABLE, "")
         files = [Path(p).expanduser().resolve() for p in named.split(os.pathsep) if p]
@@ -159,8 +172,12 @@ class Own:
         if _is_public(path):
             return []
         text = _private(path)
-        if AGE_SECRET in text:
-            return _age_keys(path, text)
+        if AGE_SECRET in text or plugins.SECRET in text:
+            plain, of_plugins = _age_keys(path, text)
+            try:
+                return [*plain, *plugins.identities(of_plugins, self._ask)]
+            except pyrage.IdentityError:
+                raise _no_identity(path) from None
         try:
             return [pyrage.ssh.Identity.from_buffer(text.encode())]
         except pyrage.IdentityError:
@@ -173,7 +190,7 @@ class Own:
         if self._ask is None:
             raise _unusable(path, "it has a passphrase, and nobody can be asked for it")
         try:
-            key = asyncssh.import_private_key(text, self._ask(path))
+            key = asyncssh.import_private_key(text, self._ask(f"passphrase of {path}"))
         except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, ValueError) as error:
             raise _unusable(path, str(error)) from None
         try:
@@ -203,8 +220,13 @@ def _public(path: Path) -> list[PublicKey]:
     if _is_public(path):
         return [_parsed(path, _text(path))]
     text = _private(path)
-    if AGE_SECRET in text:
-        return [PublicKey(str(key.to_public())) for key in _age_keys(path, text)]
+    if AGE_SECRET in text or plugins.SECRET in text:
+        plain, of_plugins = _age_keys(path, text)
+        named = [_parsed(path, r) for r in plugins.named_in(text)] if of_plugins else []
+        if of_plugins and not any(k.stanza[0] == OF_PLUGINS for k in named):
+            raise _unusable(path, "no comment in it names the recipient: # recipient: age1…")
+        mine = [PublicKey(str(key.to_public())) for key in plain]
+        return list(dict.fromkeys([*mine, *named]))
     return [_parsed(path, _inside(path, text))]
 
 
@@ -230,15 +252,21 @@ def _inside(path: Path, text: str) -> str:
         raise _unusable(path, str(error)) from None
 
 
-def _age_keys(path: Path, text: str) -> list[Any]:
-    """The age identities in a file; an error never has its text."""
+def _age_keys(path: Path, text: str) -> tuple[list[Any], list[str]]:
+    """The age identities in a file, and the lines of plugins'; an error never has its text."""
     lines = [x.strip() for x in text.splitlines() if x.strip() and not x.startswith("#")]
     if not lines:
         raise _unusable(path, "it holds no key")
+    of_plugins = [line for line in lines if line.startswith(plugins.SECRET)]
     try:
-        return [pyrage.x25519.Identity.from_str(line) for line in lines]
+        plain = [pyrage.x25519.Identity.from_str(x) for x in lines if x not in of_plugins]
     except pyrage.IdentityError:
-        raise _unusable(path, "it holds something that is no age identity") from None
+        raise _no_identity(path) from None
+    return plain, of_plugins
+
+
+def _no_identity(path: Path) -> DiscoError:
+    return _unusable(path, "it holds something that is no age identity")
 
 
 def _is_public(path: Path) -> bool:

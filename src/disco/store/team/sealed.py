@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 import pyrage  # type: ignore[import-untyped]
 
 from disco.engine.errors import DiscoError
-from disco.store.team.keys import NotOpened, Own, PublicKey
+from disco.store.team.keys import OF_PLUGINS, NotOpened, Own, PublicKey
 
-STANZA = re.compile(rb"-> (X25519|ssh-ed25519|ssh-rsa) (\S+)")
+STANZA = re.compile(rb"^-> (\S+)(?: (\S+))?", re.MULTILINE)
+NOBODY = b"-grease"  # how a stanza's kind ends that is for nobody, put there so that readers cope
 END = b"\n---"
 VERSION_BYTES = 8
 HEADER = b"age-encryption.org/v1\n"
@@ -81,14 +82,17 @@ def _parse(plain: bytes) -> tuple[str, Content] | None:
 def wrong_recipients(sealed: bytes, recipients: Sequence[PublicKey]) -> str:
     """What its header says against being sealed for exactly these; empty when nothing does.
 
-    SSH keys are named in a header by a tag; age recipients are not, they are counted.
+    SSH keys are named in a header by a tag; age recipients and plugins' are not, they are counted.
     """
     if not sealed.startswith(HEADER) or END not in sealed:
         return "it is no age file"
     header = sealed[: sealed.index(END)]
     found: Counter[tuple[str, str]] = Counter()
     for kind, argument in STANZA.findall(header):
-        found[(kind.decode(), "" if kind == b"X25519" else argument.decode())] += 1
+        if kind.startswith(b"ssh-"):
+            found[(kind.decode(), argument.decode())] += 1
+        elif not kind.endswith(NOBODY):
+            found[("X25519" if kind == b"X25519" else OF_PLUGINS, "")] += 1
     wanted = Counter(k.stanza for k in recipients)
     extra, missing = found - wanted, wanted - found
     parts = [f"it is also sealed for {_told(extra)}"] if extra else []
@@ -98,7 +102,9 @@ def wrong_recipients(sealed: bytes, recipients: Sequence[PublicKey]) -> str:
 
 def _told(stanzas: Counter[tuple[str, str]]) -> str:
     return ", ".join(
-        f"{n} age key(s)" if not tag else f"the {kind} key with tag {tag}"
+        f"{n} age key(s){' of a plugin' if kind == OF_PLUGINS else ''}"
+        if not tag
+        else f"the {kind} key with tag {tag}"
         for (kind, tag), n in sorted(stanzas.items())
     )
 
