@@ -19,7 +19,7 @@ from disco.nspawn.reader import leftovers
 
 DISCO = [sys.executable, "-m", "disco.cli.main"]
 UP_S, DOWN_S = 900, 300
-GROUPS = ("team", "secrets", "store")  # of commands
+GROUPS = ("team", "secrets", "store", "vault")  # of commands
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from disco.cli.app import STACK, THINGS, File, Json, Yes, app
+from disco.cli.app import STACK, THINGS, AllowDestroy, File, Json, Yes, app
 from disco.cli.commands import run
 
 OfStack = Annotated[
@@ -19,7 +19,8 @@ OfStack = Annotated[
 
 artifacts = App(name="artifacts", group=THINGS, help="Programs and images: what is held here.")
 chain = App(name="chain", group=THINGS, help="Blockchains that can be run.")
-for part in (artifacts, chain):
+vault = App(name="vault", group=THINGS, help="What the vault holds: kept, and put back.")
+for part in (artifacts, chain, vault):
     app.command(part)
 
 
@@ -140,3 +141,35 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 
     data(app.generate_completion(shell=shell))
     return 0
+
+
+@vault.command
+def snapshot(*, to: Path, file: File = STACK) -> int:
+    """Keep all that the vault holds in a file, with the keys that open it.
+
+    It is sealed for whoever may read the vault's keys in the store.
+
+    Parameters
+    ----------
+    to
+        The file; stock age opens it.
+    """
+    from disco.cli import vault as module
+
+    return run(module.snapshot(file, to))
+
+
+@vault.command
+def restore(
+    snapshot: Path, *, file: File = STACK, yes: Yes = False, allow_destroy: AllowDestroy = False
+) -> int:
+    """Make the vault what it was when a snapshot was taken, also one that was begun anew since.
+
+    Parameters
+    ----------
+    snapshot
+        The file that `disco vault snapshot` wrote.
+    """
+    from disco.cli import vault as module
+
+    return run(module.restore(file, snapshot, yes, allow_destroy))

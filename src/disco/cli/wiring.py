@@ -41,6 +41,7 @@ from disco.kube.execute import KubeExecutors
 from disco.kube.reader import Kube
 from disco.layers import registry
 from disco.layers.platform import openbao
+from disco.layers.platform.vault_snapshot import Restorer, RestoreVault
 from disco.nspawn import executors as nspawn
 from disco.nspawn.reader import Nspawn
 from disco.stack.document import Origin
@@ -132,6 +133,7 @@ class Session:
             openbao.InitVault.kind: vault.init,
             openbao.UnsealVault.kind: vault.unseal,
             openbao.SetUpVault.kind: vault.set_up,
+            RestoreVault.kind: Restorer(self.kube, self.store),
             **nspawn.executors(self.lookup),
         }
         return registry.with_executors(executors, self.graph, self.world, self.lookup)

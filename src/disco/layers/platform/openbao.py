@@ -30,6 +30,8 @@ KEYS = "vault/init"
 BEGUN = "vault/init-begun"
 SETUP = "disco/setup"
 UNSEAL = "/v1/sys/unseal"
+SNAPSHOT = "sys/storage/raft/snapshot"
+SNAPSHOT_S = 120.0
 SHARES, THRESHOLD = 1, 1
 
 
@@ -141,6 +143,35 @@ class OpenBao:
     async def call(self, token: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
         return await self._call(f"services/{NAME}-active", method, f"/v1/{path}", body, token)
 
+    async def snapshot(self, token: str) -> bytes:
+        """All that it holds, under its own keys. Raises DiscoError."""
+        answer = await self._kube.proxy(
+            self._cluster,
+            f"{NAMESPACE}/services/{NAME}-active:{PORT}",
+            f"/v1/{SNAPSHOT}",
+            headers={"X-Vault-Token": token},
+            timeout=SNAPSHOT_S,
+        )
+        if answer.status_code != 200:
+            raise _refused(f"GET vault/v1/{SNAPSHOT}", f"{NAME}-active", answer)
+        return answer.content
+
+    async def restore(self, token: str, content: bytes) -> bool:
+        """Make it what it was. False where it does not take this token, or nothing, being sealed:
+        it may be what it was already. Raises DiscoError."""
+        answer = await self._kube.proxy(
+            self._cluster,
+            f"{NAMESPACE}/services/{NAME}-active:{PORT}",
+            f"/v1/{SNAPSHOT}-force",
+            "POST",
+            content=content,
+            headers={"X-Vault-Token": token},
+            timeout=SNAPSHOT_S,
+        )
+        if answer.status_code >= 400 and answer.status_code not in (403, 503):
+            raise _refused(f"POST vault/v1/{SNAPSHOT}-force", f"{NAME}-active", answer)
+        return answer.status_code < 400
+
     async def read(self, token: str, path: str) -> dict[str, Any] | None:
         """A kv secret's fields, or None."""
         try:
@@ -166,13 +197,17 @@ class OpenBao:
             headers=headers,
         )
         if answer.status_code >= 400:
-            raise DiscoError(
-                f"the vault refused: {doing}",
-                where=f"{NAMESPACE}/{target}",
-                why=f"{answer.text[:300]} ({answer.status_code})",
-                retry=Retry.LIKELY if answer.status_code >= 500 else Retry.NEVER,
-            )
+            raise _refused(doing, target, answer)
         return answer.json() if answer.content else {}
+
+
+def _refused(doing: str, target: str, answer: Any) -> DiscoError:
+    return DiscoError(
+        f"the vault refused: {doing}",
+        where=f"{NAMESPACE}/{target}",
+        why=f"{answer.text[:300]} ({answer.status_code})",
+        retry=Retry.LIKELY if answer.status_code >= 500 else Retry.NEVER,
+    )
 
 
 def setup_digest(action: SetUpVault, store: Store) -> str:

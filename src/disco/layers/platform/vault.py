@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from disco.engine.action import secrets_in
+from disco.engine.action import Action, secrets_in
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, Outputs, StatusLine, Step, World, pending
 from disco.engine.errors import DiscoError
@@ -139,6 +139,10 @@ class Vault(Component):
             ((PROBE, PROBE, PROBE, ("disco/probe",)),),
             {"disco/probe": {"value": SecretRef(PROBE_SECRET)}},
         )
+
+    def opens(self) -> tuple[Action, ...]:
+        """What makes a vault of use that has keys."""
+        return (self._unseal, self._set_up)
 
     def _all_steps(self) -> Iterator[Step]:
         cluster = self.kubernetes.cluster

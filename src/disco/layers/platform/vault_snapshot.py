@@ -1,0 +1,159 @@
+"""A vault's snapshot: all that it holds, in one file with the keys that open it.
+
+The file is sealed as a secret of the store is, for whom may read the vault's keys. It outlives the
+cluster: a vault that is begun anew takes it, and is opened again by the keys in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar
+
+from disco.engine.component import Step
+from disco.engine.errors import DiscoError, Retry, WrongUse
+from disco.engine.gate import Report
+from disco.engine.place import write_atomically
+from disco.engine.secret import SecretRef
+from disco.kube.access import Cluster
+from disco.kube.reader import Kube
+from disco.layers.platform.openbao import KEYS, NAME, NAMESPACE, THRESHOLD, OpenBao, VaultAction
+from disco.layers.platform.vault import Vault
+from disco.store.store import Store
+from disco.store.team.repository import Repository
+from disco.store.team.sealed import Content, seal, unseal
+
+CONTENT, AT = "snapshot", "at"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """content: as the vault gave it, under its own keys. keys: fields of the secret that opens it.
+    at: when it was taken (UTC). sha256: of the file."""
+
+    content: bytes = field(repr=False)
+    keys: Mapping[str, str] = field(repr=False)
+    at: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RestoreVault(VaultAction):
+    """All that a vault holds becomes what it held when a snapshot was taken, its keys too."""
+
+    kind: ClassVar[str] = "vault-restore"
+    path: str
+    sha256: str
+    at: str
+
+    def describe(self) -> str:
+        return f"put the vault back as it was at {self.at}"
+
+    def command(self) -> str:
+        return "bao operator raft snapshot restore -force snapshot.gz"
+
+    @property
+    def destroys(self) -> tuple[str, ...]:
+        return (f"what the vault ({NAMESPACE}/{NAME}) holds now, and its keys",)
+
+
+async def take(kube: Kube, cluster: Cluster, store: Store, path: Path) -> Snapshot:
+    """Write the file, whole or not at all, for its owner alone. Raises DiscoError."""
+    keys = store.fields(KEYS)
+    content = await OpenBao(kube, cluster).snapshot(keys["root_token"])
+    at = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    fields = {**keys, CONTENT: base64.b64encode(content).decode(), AT: at}
+    repository = _repository(store)
+    recipients = repository.team().recipients(f"{store.stack}/{KEYS}")
+    sealed = seal(_name(store), Content.of(fields), recipients)
+    write_atomically(path, sealed)
+    return Snapshot(content, keys, at, hashlib.sha256(sealed).hexdigest())
+
+
+def opened(store: Store, path: Path) -> Snapshot:
+    """What a file holds. Raises WrongUse for what is none of this stack, or not for me."""
+    try:
+        sealed = path.read_bytes()
+    except OSError as error:
+        raise WrongUse("the snapshot can't be read", where=str(path), why=str(error)) from None
+    try:
+        fields = dict(unseal(_name(store), sealed, _repository(store).own).fields)
+        content, at = base64.b64decode(fields.pop(CONTENT), validate=True), fields.pop(AT)
+    except DiscoError as error:
+        raise WrongUse("that is no snapshot for you", where=str(path), why=error.why) from None
+    except (KeyError, binascii.Error):
+        raise WrongUse("that is no snapshot", where=str(path)) from None
+    return Snapshot(content, fields, at, hashlib.sha256(sealed).hexdigest())
+
+
+def steps(vault: Vault, snapshot: Snapshot, path: Path) -> list[Step]:
+    """Put it back, unseal, and set up what may have been declared since."""
+    cluster = vault.kubernetes.cluster
+    back = RestoreVault(cluster, str(path.resolve()), snapshot.sha256, snapshot.at)
+    title = f"put the vault back as it was at {snapshot.at}"
+    return [Step("restore", title, (back, *vault.opens()), (), 8)]
+
+
+class Restorer:
+    """Carries it out."""
+
+    def __init__(self, kube: Kube, store: Store) -> None:
+        self._kube, self._store = kube, store
+
+    async def __call__(self, action: RestoreVault, report: Report) -> None:
+        """Killed anywhere and run again, it ends the same: the vault has the old keys or those of
+        the snapshot, and both are tried; the store takes those of the snapshot last."""
+        snapshot = opened(self._store, Path(action.path))
+        if snapshot.sha256 != action.sha256:
+            raise WrongUse("the snapshot is another one now", where=action.path)
+        bao = OpenBao(self._kube, action.cluster)
+        here = self._store.lookup(SecretRef(KEYS, "root_token"))
+        report("sending the snapshot", None)
+        if not await bao.restore(here, snapshot.content):
+            await self._again(action, bao, snapshot, report)
+        self._store.put(KEYS, dict(snapshot.keys))
+
+    async def _again(
+        self, action: RestoreVault, bao: OpenBao, snapshot: Snapshot, report: Report
+    ) -> None:
+        """It was put back by a run that died, is sealed since, and has the keys of the snapshot."""
+        there = snapshot.keys["root_token"]
+        if await bao.restore(there, snapshot.content):
+            return
+        await self._unseal(bao, snapshot)
+
+        async def test() -> str:
+            return "" if await bao.restore(there, snapshot.content) else "it has no leader yet"
+
+        await self._kube.until(
+            action.cluster, "the vault takes it", test, 60, lambda note: report(note, None)
+        )
+
+    async def _unseal(self, bao: OpenBao, snapshot: Snapshot) -> None:
+        """Raises DiscoError for a vault with other keys: those in the store must not be lost."""
+        try:
+            for share in range(THRESHOLD):
+                await bao.unseal(0, snapshot.keys[f"unseal_{share}"])
+        except DiscoError as error:
+            raise DiscoError(
+                "the vault takes no snapshot while it is sealed",
+                where=f"{NAMESPACE}/{NAME}",
+                why=error.why,
+                fix="disco apply unseals it; then once more",
+                retry=Retry.NEVER,
+            ) from None
+
+
+def _repository(store: Store) -> Repository:
+    shelf = store.shelf
+    assert isinstance(shelf, Repository)
+    return shelf
+
+
+def _name(store: Store) -> str:
+    return f"{store.stack}/vault/snapshot"
