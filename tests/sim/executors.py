@@ -13,6 +13,7 @@ from disco.engine.secret import Lookup
 from disco.hosts import actions as on_hosts
 from disco.kube import actions as on_kube
 from disco.layers.platform import openbao
+from disco.layers.platform.vault_snapshot import Restorer, RestoreVault
 from disco.nspawn import actions as on_nspawn
 from disco.store.actions import Discard, Forget, Remember, discard, forget
 from sim.artifacts import SimulatedArtifacts
@@ -59,6 +60,7 @@ def executors(
         openbao.InitVault.kind: vault.init,
         openbao.UnsealVault.kind: vault.unseal,
         openbao.SetUpVault.kind: vault.set_up,
+        RestoreVault.kind: Restorer(kube, store),  # the simulated vault has no snapshots: refused
         on_nspawn.MakeNetwork.kind: nspawn.make_network,
         on_nspawn.MakeHost.kind: nspawn.make,
         on_nspawn.BootHost.kind: nspawn.boot,
