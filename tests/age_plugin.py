@@ -12,10 +12,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import bech32
 import pyrage  # type: ignore[import-untyped]
 
 PIN = "2468"
-LETTERS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 TOKEN = "DISCO_TEST_TOKEN"
 RECIPIENT, IDENTITY = "age1token", "AGE-PLUGIN-TOKEN-"
 
@@ -30,34 +30,17 @@ def install(folder: Path) -> Path:
     return folder
 
 
-def bech32(prefix: str, content: bytes) -> str:
-    """BIP 173, as age spells keys."""
-    bits = "".join(f"{byte:08b}" for byte in content)
-    bits += "0" * (-len(bits) % 5)
-    data = [int(bits[i : i + 5], 2) for i in range(0, len(bits), 5)]
-    low = prefix.lower()
-    spread = [ord(c) >> 5 for c in low] + [0] + [ord(c) & 31 for c in low]
-    check = _checksum([*spread, *data, 0, 0, 0, 0, 0, 0]) ^ 1
-    data += [(check >> 5 * (5 - i)) & 31 for i in range(6)]
-    text = f"{low}1{''.join(LETTERS[d] for d in data)}"
-    return text.upper() if prefix.isupper() else text
-
-
-def _checksum(values: list[int]) -> int:
-    found = 1
-    for value in values:
-        top, found = found >> 25, (found & 0x1FFFFFF) << 5 ^ value
-        for i, g in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
-            found ^= g if (top >> i) & 1 else 0
-    return found
-
-
 def recipient() -> str:
-    return bech32(RECIPIENT, b"slot 1")
+    return _spelled(RECIPIENT)
 
 
 def identity() -> str:
-    return bech32(IDENTITY, b"slot 1")
+    return _spelled(IDENTITY.lower()).upper()
+
+
+def _spelled(prefix: str) -> str:
+    """BIP 173, as age spells keys; what is in them is the plugin's own affair."""
+    return str(bech32.bech32_encode(prefix, bech32.convertbits(b"slot 1", 8, 5) or []))
 
 
 Stanza = tuple[list[str], bytes]

@@ -9,6 +9,7 @@ from pathlib import Path
 import bech32
 import pyrage  # type: ignore[import-untyped]
 
+import age_plugin
 from sim.stacks import STACKS
 
 WRONG = Path(__file__).parents[1] / "cases" / "stack" / "wrong"
@@ -76,6 +77,8 @@ KEY = bech32.bech32_encode("age-secret-key-", bech32.convertbits(bytes(range(32)
 IDENTITY = f"# public key: age1{'q' * 58}\n{KEY.upper()}\n"
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMNsT/8MYSWwaJVBEwAzJeFtr9kPXSBRS6rlDL5OsQ9C"
 RECIPIENT = str(pyrage.x25519.Identity.from_str(KEY.upper()).to_public())
+# Of a plugin that nobody has: what it could open is refused by the file that names it.
+ON_A_TOKEN = f"# Recipient: {age_plugin.recipient()}\n{age_plugin.identity()}\n"
 TEAM = f"""\
 team: acme
 version: 3
@@ -84,7 +87,7 @@ members:
     role: admin
     keys:
       - "{SSH_KEY}"
-  ben: {{role: reader, keys: [{RECIPIENT}]}}
+  ben: {{role: reader, keys: [{RECIPIENT}, {age_plugin.recipient()}]}}
 access:
   "production/*": [ana]
 """
@@ -107,7 +110,7 @@ ORIGINALS: dict[str, tuple[bytes, ...]] = {
     "journal": (JOURNAL.encode(),),
     "holder": (HOLDER.encode(),),
     "marker": (MARKER.encode(),),
-    "identity": (IDENTITY.encode(),),
+    "identity": (IDENTITY.encode(), ON_A_TOKEN.encode()),
     "team": (TEAM.encode(),),
     "settings": (SETTINGS.encode(),),
     "memory": (MEMORY.encode(),),

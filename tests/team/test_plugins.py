@@ -90,8 +90,9 @@ def test_a_plugin_that_is_not_installed_is_named_and_reading_a_team_needs_none(
         seal(SECRET, CONTENT, [*ssh.public, public])
     assert "install age-plugin-token" in refused.value.fix
     sealed = seal(SECRET, CONTENT, ssh.public)
-    with pytest.raises(WrongUse, match="age-plugin-token is not on PATH"):
+    with pytest.raises(WrongUse, match="age-plugin-token is not on PATH") as refused:
         unseal(SECRET, sealed, Own([token]))
+    assert refused.value.where == str(token)
     (signs,) = ssh.public
     lines = (
         f"team: a\nversion: 1\nmembers:\n  ana:\n    role: admin\n    keys: [{signs}, {public}]\n"

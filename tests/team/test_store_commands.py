@@ -242,31 +242,42 @@ def test_a_remote_over_ssh(desk: Desk, tmp_path: Path) -> None:
     assert desk.must("secrets", "get", "db/password", GIT_SSH_COMMAND=ssh) == "later"
 
 
-@pytest.mark.skipif(not BACKEND.exists(), reason="needs git's HTTP backend")
-def test_a_remote_over_https_with_a_password(tmp_path: Path) -> None:
-    for name in ("served", "ana", "ben"):
-        (tmp_path / name).mkdir()
-    ana, ben = (Desk(tmp_path / name) for name in ("ana", "ben"))
+def two_desks(top: Path) -> tuple[Desk, Desk]:
+    """Ana's and ben's, each with a key, and an empty repository for both: team.git."""
+    for name in ("ana", "ben"):
+        (top / name).mkdir()
+    ana, ben = Desk(top / "ana"), Desk(top / "ben")
     for desk in (ana, ben):
         keys.make(desk.folder / "key", "x")
-    forge = Git(tmp_path / "served/team.git")
-    forge.init()
-    forge.run("config", "http.receivepack", "true")
+    Git(top / "team.git").init()
+    return ana, ben
+
+
+def join(ana: Desk, ben: Desk, remote: str, **environ: str) -> None:
+    """Ana begins a team's store there, and ben is in it."""
+    named = ("--team", "acme", "--name", "ana", "--key", "key")
+    ana.must("team", "init", "--remote", remote, *named, **environ)
+    public = str(keys.Own([ben.folder / "key"]).public[0])
+    ana.must("team", "add", "ben", "--key", public, **environ)
+    root = json.loads(ana.must("store", "status", "--json", **environ))["first_commit"]
+    ben.must("store", "join", remote, "--root", root, "--key", "key", **environ)
+
+
+@pytest.mark.skipif(not BACKEND.exists(), reason="needs git's HTTP backend")
+def test_a_remote_over_https_with_a_password(tmp_path: Path) -> None:
+    ana, ben = two_desks(tmp_path)
+    Git(tmp_path / "team.git").run("config", "http.receivepack", "true")
     ask = tmp_path / "ask"
     ask.write_text(f'#!/bin/sh\ncase "$1" in User*) echo {USER};; *) echo "$FORGE";; esac\n')
     ask.chmod(0o700)
-    with https_git(tmp_path / "served", tmp_path) as served:
+    with https_git(tmp_path, tmp_path) as served:
         login = {"GIT_SSL_CAINFO": str(served.certificate), "GIT_ASKPASS": str(ask)}
         right = {**login, "FORGE": PASSWORD}
         remote = f"{served.url}/team.git"
         named = ("--team", "acme", "--name", "ana", "--key", "key")
         code, _, err = ana.disco("team", "init", "--remote", remote, *named, FORGE="no", **login)
         assert code == 1 and "can't be" in err, err
-        ana.must("team", "init", "--remote", remote, *named, **right)
-        public = str(keys.Own([ben.folder / "key"]).public[0])
-        ana.must("team", "add", "ben", "--key", public, **right)
-        root = json.loads(ana.must("store", "status", "--json", **right))["first_commit"]
-        ben.must("store", "join", remote, "--root", root, "--key", "key", **right)
+        join(ana, ben, remote, **right)
         ben.must("secrets", "set", "db/password", stdin=CANARY, **right)
         assert ana.must("secrets", "get", "db/password", **right) == CANARY
         untrusted = {**right, "GIT_SSL_CAINFO": "/etc/ssl/certs/ca-certificates.crt"}
@@ -277,22 +288,12 @@ def test_a_remote_over_https_with_a_password(tmp_path: Path) -> None:
 
 
 def test_all_who_share_a_stack_know_its_servers_by_one_mark(tmp_path: Path) -> None:
-    (tmp_path / "ana").mkdir()
-    (tmp_path / "ben").mkdir()
-    ana, ben = Desk(tmp_path / "ana"), Desk(tmp_path / "ben")
-    for desk in (ana, ben):
-        keys.make(desk.folder / "key", "x")
-    Git(tmp_path / "team.git").init()
-    remote = str(tmp_path / "team.git")
+    ana, ben = two_desks(tmp_path)
     place = Place.of(ana.folder / "stack.yaml", "dev")
     first = place.id
     place.open()
     place.declared.write_text('{"components": {}}')
-    ana.must("team", "init", "--remote", remote, "--team", "acme", "--name", "ana", "--key", "key")
-    public = str(keys.Own([ben.folder / "key"]).public[0])
-    ana.must("team", "add", "ben", "--key", public)
-    root = json.loads(ana.must("store", "status", "--json"))["first_commit"]
-    ben.must("store", "join", remote, "--root", root, "--key", "key")
+    join(ana, ben, str(tmp_path / "team.git"))
     assert Place.of(ben.folder / "stack.yaml", "dev").id == first
     assert Place.of(ana.folder / "stack.yaml", "dev").id == first
     store = Store(Place.of(ben.folder / "stack.yaml", "dev"))
@@ -301,17 +302,8 @@ def test_all_who_share_a_stack_know_its_servers_by_one_mark(tmp_path: Path) -> N
 
 
 def test_who_alone_can_read_a_secret_is_taken_out_when_it_was_given_up(tmp_path: Path) -> None:
-    (tmp_path / "ana").mkdir()
-    (tmp_path / "ben").mkdir()
-    ana, ben = Desk(tmp_path / "ana"), Desk(tmp_path / "ben")
-    for desk in (ana, ben):
-        keys.make(desk.folder / "key", "x")
-    Git(tmp_path / "team.git").init()
-    remote = str(tmp_path / "team.git")
-    ana.must("team", "init", "--remote", remote, "--team", "acme", "--name", "ana", "--key", "key")
-    ana.must("team", "add", "ben", "--key", str(keys.Own([ben.folder / "key"]).public[0]))
-    root = json.loads(ana.must("store", "status", "--json"))["first_commit"]
-    ben.must("store", "join", remote, "--root", root, "--key", "key")
+    ana, ben = two_desks(tmp_path)
+    join(ana, ben, str(tmp_path / "team.git"))
     ana.must("team", "access", "dev/pay/*", "ben")
     ben.must("secrets", "set", "pay/card", stdin="4111\n")
     ana.must("store", "sync")

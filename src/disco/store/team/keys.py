@@ -175,7 +175,7 @@ class Own:
         if AGE_SECRET in text or plugins.SECRET in text:
             plain, of_plugins = _age_keys(path, text)
             try:
-                return [*plain, *plugins.identities(of_plugins, self._ask)]
+                return [*plain, *plugins.identities(of_plugins, str(path), self._ask)]
             except pyrage.IdentityError:
                 raise _no_identity(path) from None
         try:

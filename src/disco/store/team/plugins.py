@@ -45,8 +45,9 @@ def recipient(text: str) -> Any:
         raise _missing(found.plugin(), text) from None
 
 
-def identities(lines: list[str], ask: Ask | None) -> list[Any]:
-    """For `pyrage.decrypt`. Raises pyrage.IdentityError; WrongUse where a program is missing."""
+def identities(lines: list[str], where: str, ask: Ask | None) -> list[Any]:
+    """For `pyrage.decrypt`. where: their file, which is told when a program is missing. Raises
+    pyrage.IdentityError, WrongUse."""
     found = [pyrage.plugin.Identity.from_str(line) for line in lines]
     made = []
     for name in dict.fromkeys(i.plugin() for i in found):
@@ -54,7 +55,7 @@ def identities(lines: list[str], ask: Ask | None) -> list[Any]:
         try:
             made.append(pyrage.plugin.IdentityPluginV1(name, mine, _Prompts(ask)))
         except pyrage.DecryptError:
-            raise _missing(name, "a key of yours") from None
+            raise _missing(name, where) from None
     return made
 
 
@@ -88,9 +89,9 @@ def _kind(recipient: str) -> str:
     return recipient.rpartition("1")[0]
 
 
-def _missing(name: str, whose: str) -> WrongUse:
+def _missing(name: str, where: str) -> WrongUse:
     return WrongUse(
         f"the program age-plugin-{name} is not on PATH",
-        where=whose,
+        where=where,
         fix=f"install age-plugin-{name}; it seals for this key, and opens with it",
     )
