@@ -81,8 +81,8 @@ def parse(text: str, file: str) -> Document:
         raise StackProblems([_syntax(error, text, file)]) from None
     except (ValueError, OverflowError):
         raise StackProblems([_beyond_unicode(text, file)]) from None
-    except AssertionError:
-        # ruamel's way to say that it knows 1.1 and 1.2 only.
+    except (AssertionError, KeyError):
+        # ruamel's ways to say that it knows 1.1 and 1.2 only; a later document's is the second.
         raise StackProblems([_other_version(text, file)]) from None
     walk = _Walk(Document(file))
     if node is not None:
