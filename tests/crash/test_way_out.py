@@ -11,8 +11,10 @@ import pytest
 
 from disco.engine import plan as planning
 from disco.engine.component import Layer
+from sim import SimulatedStack
 from sim.compare import differences, view
 from sim.interruption import from_nothing, tell
+from sim.stacks import STACKS
 
 Record = Callable[[str, Any], None]
 
@@ -42,3 +44,31 @@ def test_a_stack_is_gone_after_dying_at_any_point_of_the_way_out(
         if found:
             wrong[f"{number} {points[number - 1]}"] = found
     tell(wrong, record_property, len(points))
+
+
+LOGINS = [f"/api/v1/namespaces/monitoring/secrets/remote-write-{n}" for n in range(3)]
+
+
+def test_logins_go_with_prometheus_also_when_disco_dies_on_the_way_out(folder: Path) -> None:
+    declared = STACKS["wide"]
+    stack = SimulatedStack(declared, folder)
+    assert stack.apply().done
+    assert len(_logins(stack)) == 2
+    start, end = declared.index("prometheus:"), declared.index("vault:")
+    stack.declare(declared[:start] + declared[end:])
+    begun = stack.simulation.capture()
+    points = stack.apply().points
+    gone = [i for i, p in enumerate(points) if "release/monitoring" in p or "secrets/remote" in p]
+    assert gone
+    for point in gone:
+        stack.simulation.restore(begun)
+        assert stack.apply(kill_at=point + 1).killed
+        assert stack.apply().done
+        assert _logins(stack) == []
+        assert stack.plan().empty
+
+
+def _logins(stack: SimulatedStack) -> list[str]:
+    """Those of remote stores that the cluster has."""
+    cluster = next(h.cluster for h in stack.state.hosts.values() if h.cluster)
+    return [login for login in LOGINS if login in cluster.objects]

@@ -33,11 +33,8 @@ def node_ready(state: State, cluster: ClusterState, name: str) -> bool:
     network = cluster.objects.get(FLANNEL)
     if network is None or CNI_CONFIG not in host.files or host.program(FLANNEL_CNI) is None:
         return False
-    return has_images(host, network) and state.now >= cluster.nodes[name] + DELAY_S
-
-
-def has_images(host: HostState, thing: dict[str, Any]) -> bool:
-    return set(images_in(thing)) <= set(host.images)
+    has_images = set(images_in(network)) <= set(host.images)
+    return has_images and state.now >= cluster.nodes[name] + DELAY_S
 
 
 def images_in(value: Any) -> list[str]:
@@ -49,7 +46,8 @@ def ready_pods(state: State, cluster: ClusterState, path: str) -> tuple[int, int
     """How many pods of a workload are ready, and how many there should be."""
     thing = cluster.objects[path]
     ready = [n for n in cluster.nodes if node_ready(state, cluster, n)]
-    able = [n for n in ready if has_images(state.hosts[n], thing)]
+    images = set(images_in(thing))
+    able = [n for n in ready if images <= set(state.hosts[n].images)]
     young = state.now < cluster.since[path] + DELAY_S
     if thing["kind"] == "DaemonSet":
         return (0 if young else len(able)), len(cluster.nodes)
@@ -107,7 +105,8 @@ def workload_status(state: State, cluster: ClusterState, path: str) -> dict[str,
 
 def _vault_status(state: State, cluster: ClusterState, thing: dict[str, Any]) -> dict[str, Any]:
     pods = vault_of(cluster).pods.values()
-    updated = sum(p.revision == revision(thing) for p in pods)
+    wanted = revision(thing)
+    updated = sum(p.revision == wanted for p in pods)
     seen = state.now >= cluster.since[OPENBAO] + DELAY_S
     return {
         "observedGeneration": thing["metadata"]["generation"] - (0 if seen else 1),
@@ -128,9 +127,10 @@ def go_on(state: State, cluster: ClusterState) -> None:
     thing = cluster.objects.get(OPENBAO)
     if thing is None or state.now < cluster.since[OPENBAO] + DELAY_S:
         return
+    wanted = revision(thing)
     for _, pod in sorted(vault_of(cluster).pods.items(), reverse=True):
-        if pod.revision != revision(thing):
-            pod.sealed, pod.up_at, pod.revision = True, state.now + DELAY_S, revision(thing)
+        if pod.revision != wanted:
+            pod.sealed, pod.up_at, pod.revision = True, state.now + DELAY_S, wanted
         if pod.sealed or state.now < pod.up_at:
             return
 

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -43,9 +43,7 @@ class Folder:
         return [s for s in map(layout.secret_of, self.files()) if s]
 
     def files(self) -> list[str]:
-        skip = len(str(self._top)) + 1
-        found = (f"{at}/{n}" for at, _, names in os.walk(self._top) for n in names if n[0] != ".")
-        return sorted(path[skip:] for path in found)
+        return sorted(_below(str(self._top), "")) if self._top.is_dir() else []
 
     def content(self, secret: str) -> Content:
         """Its version is made of its value: the same in two runs that are compared."""
@@ -81,6 +79,15 @@ class Folder:
                 (self._top / path).unlink(missing_ok=True)
             else:
                 write_atomically(self._top / path, content)
+
+
+def _below(folder: str, name: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _below(entry.path, f"{name}{entry.name}/")
+            elif not entry.name.startswith("."):
+                yield name + entry.name
 
 
 def simulated(place: Place) -> Store:

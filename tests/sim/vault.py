@@ -67,13 +67,12 @@ def _runs(simulation: Simulation, cluster: ClusterState) -> bool:
     """Pods of the vault run, sealed ones too."""
     if clusters.OPENBAO not in cluster.objects:
         return False
-    thing, state = cluster.objects[clusters.OPENBAO], simulation.state
-    able = [
-        n
+    state = simulation.state
+    images = set(clusters.images_in(cluster.objects[clusters.OPENBAO]))
+    return any(
+        images <= set(state.hosts[n].images) and clusters.node_ready(state, cluster, n)
         for n in cluster.nodes
-        if clusters.node_ready(state, cluster, n) and clusters.has_images(state.hosts[n], thing)
-    ]
-    return bool(able)
+    )
 
 
 def _has_data(pod: PodVault, now: float) -> bool:

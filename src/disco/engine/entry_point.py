@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -10,7 +12,13 @@ from disco.engine.errors import WrongUse
 
 def found(group: str) -> list[EntryPoint]:
     """The entry points of a group, in the same order on every machine."""
-    return sorted(entry_points(group=group), key=lambda e: (e.name, e.value))
+    return list(_found(group, tuple(sys.path)))
+
+
+@cache
+def _found(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """Asked once for each search path: it reads what every installed package says of itself."""
+    return tuple(sorted(entry_points(group=group), key=lambda e: (e.name, e.value)))
 
 
 def load(entry: EntryPoint) -> Any:

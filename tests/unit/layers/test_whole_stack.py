@@ -346,24 +346,6 @@ def test_a_login_that_is_no_longer_declared_goes(sending: SimulatedStack) -> Non
     assert sending.plan().empty
 
 
-def test_logins_go_with_prometheus_also_when_disco_dies_on_the_way_out(
-    sending: SimulatedStack,
-) -> None:
-    declared = STACKS["wide"]
-    start, end = declared.index("prometheus:"), declared.index("vault:")
-    sending.declare(declared[:start] + declared[end:])
-    begun = sending.simulation.capture()
-    points = sending.apply().points
-    gone = [i for i, p in enumerate(points) if "release/monitoring" in p or "secrets/remote" in p]
-    assert gone
-    for point in gone:
-        sending.simulation.restore(begun)
-        assert sending.apply(kill_at=point + 1).killed
-        assert sending.apply().done
-        assert [held(sending, n) for n in range(3)] == [None, None, None]
-        assert sending.plan().empty
-
-
 def test_a_rotated_key_of_a_node_starts_the_chain_anew(up: SimulatedStack) -> None:
     store = simulated(up.place)
     store.put("chains/akash/validator-0/node", {"id": "0" * 40, "json": "{}"})
