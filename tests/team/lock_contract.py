@@ -17,6 +17,7 @@ from pathlib import Path
 
 from people import People, Person
 
+import keybase_helper
 from disco.engine.errors import DiscoError
 from disco.engine.lock import Held, Lock
 from disco.engine.machine_lock import MachineLock
@@ -38,9 +39,9 @@ class Kind:
     outlives: bool
 
 
-def _team(folder: Path) -> TeamLock:
+def _team(folder: Path, one: Person | None = None) -> TeamLock:
     """Of a team of one; every process has a clone of its own."""
-    one = People(folder).person("ana")
+    one = one or People(folder).person("ana")
     if not one.folder.exists():
         People(folder).remote().init()
         begin(one.repository(), "acme", "ana")
@@ -52,8 +53,18 @@ def _team(folder: Path) -> TeamLock:
     return TeamLock(clone, "dev")
 
 
-def _break(folder: Path) -> None:
-    assert _team(folder).break_it()
+def _keybase(folder: Path) -> TeamLock:
+    """At a remote that is reached by a helper, which compares nothing but branches."""
+    programs = folder / "bin"
+    if not programs.exists():
+        keybase_helper.install(programs)
+    os.environ["PATH"] = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    url = keybase_helper.url_of(People(folder).remote().folder)
+    return _team(folder, Person("ana", folder / "ana", url))
+
+
+def broken(lock: TeamLock) -> None:
+    assert lock.break_it()
 
 
 KINDS = {
@@ -62,7 +73,8 @@ KINDS = {
         lambda folder: (folder / "lock.file").unlink(),
         outlives=False,
     ),
-    "team": Kind(_team, _break, outlives=True),
+    "team": Kind(_team, lambda folder: broken(_team(folder)), outlives=True),
+    "keybase": Kind(_keybase, lambda folder: broken(_keybase(folder)), outlives=True),
 }
 
 

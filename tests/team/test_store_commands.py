@@ -8,16 +8,19 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyrage  # type: ignore[import-untyped]
 import pytest
 
+import keybase_helper
 from disco.engine.place import Place
 from disco.store import shared
 from disco.store.store import Store
 from disco.store.team import keys
-from disco.store.team.git import Git
+from disco.store.team.git import BRANCH, Git
 from https_server import BACKEND, PASSWORD, USER, https_git
 from ssh_server import SSHD, sshd
 
@@ -285,6 +288,33 @@ def test_a_remote_over_https_with_a_password(tmp_path: Path) -> None:
         assert (code, out) == (0, CANARY) and "certificate" in err, "as it was seen last"
     kept = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file() and p != ask)
     assert PASSWORD.encode() not in kept and CANARY.encode() not in kept
+
+
+def test_a_remote_at_keybase_where_two_write_at_once(tmp_path: Path) -> None:
+    """Its helper is a stand-in here, and pushes as Keybase's does."""
+    ana, ben = two_desks(tmp_path)
+    keybase_helper.install(tmp_path / "bin")
+    remote = keybase_helper.url_of(tmp_path / "team.git")
+    helped = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    join(ana, ben, remote, **helped)
+    listed, go_on = tmp_path / "listed", tmp_path / "go-on"
+    waits = {**helped, keybase_helper.LISTED: str(listed), keybase_helper.GO_ON: str(go_on)}
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(ana.disco, "secrets", "set", "db/one", stdin=CANARY, **waits)
+        end = time.monotonic() + WITHIN_S
+        while not listed.exists() and time.monotonic() < end:
+            time.sleep(0.02)
+        ben.must("secrets", "set", "db/two", stdin="other-value", **helped)
+        go_on.touch()
+        code, _, err = late.result(WITHIN_S)
+    assert code == 0, err
+    assert ben.must("secrets", "get", "db/one", **helped) == CANARY
+    assert ana.must("secrets", "get", "db/two", **helped) == "other-value"
+    history = Git(tmp_path / "team.git").run("log", "--format=%s", BRANCH).decode()
+    assert "Set dev/db/one" in history and "Set dev/db/two" in history
+    helped["PATH"] = os.environ["PATH"]
+    code, _, err = ana.disco("secrets", "set", "db/one", stdin="x", **helped)
+    assert code == 1 and keybase_helper.NAME in err, "which is not on this machine"
 
 
 def test_all_who_share_a_stack_know_its_servers_by_one_mark(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,9 @@ LOOSE = 4_000  # objects, about; each change makes five or so
 WRITERS_WAIT_S = 60.0
 # What git says of a push that came second; of hooks and quotas that take none, it says others.
 SECOND = (b"fetch first", b"non-fast-forward", b"stale info", b"cannot lock ref",
-          b"failed to update ref", b"incorrect old value", b"reference already exists")  # fmt: skip
+          b"failed to update ref", b"incorrect old value", b"reference already exists",
+          b"some refs were not updated", b"reference has changed concurrently")  # fmt: skip
+OWN_SCHEMES = ("file", "git", "http", "https", "ssh")
 # What a person's own settings must not change in plumbing; their credentials and agent stay.
 SETTINGS = {
     "core.fsync": "all",
@@ -41,6 +43,12 @@ SETTINGS = {
     "fetch.fsckObjects": "true",
     "receive.fsckObjects": "true",
 }
+
+
+def is_helped(url: str) -> bool:
+    """Whether git reaches it by a program of others, `git-remote-…`, as a store at Keybase."""
+    scheme, is_url, _ = url.partition("://")
+    return bool(is_url) and scheme not in OWN_SCHEMES
 
 
 class Rejected(Exception):
@@ -292,14 +300,25 @@ class Git:
     def push(self, url: str, commit: str, ref: str) -> None:
         """Take the remote's ref forward to a commit that stands on it: compare and swap, never a
         force. Raises Rejected when somebody else was first."""
-        words = ("push", "-q", "--porcelain", url, f"{commit}:{ref}")
-        done = self._run(words, b"", {}, REMOTE_S, True, {})
+        with self._named(commit) if is_helped(url) else nullcontext(commit) as source:
+            words = ("push", "-q", "--porcelain", url, f"{source}:{ref}")
+            done = self._run(words, b"", {}, REMOTE_S, True, {})
         if done.returncode == 0:
             return
         said = done.stdout + done.stderr
         if any(words in said for words in SECOND):
             raise Rejected(_why(said.decode(errors="replace")))
         raise unreachable(url, done.stderr)
+
+    @contextmanager
+    def _named(self, commit: str) -> Iterator[str]:
+        """A ref for a commit while it is pushed: Keybase's helper takes nothing without a name."""
+        name = f"refs/disco/push/{commit}"
+        self.run("update-ref", name, commit)
+        try:
+            yield name
+        finally:
+            self.run("update-ref", "-d", name)
 
     def remote_ref(self, url: str, ref: str) -> str:
         """A ref's commit at the remote, or ZERO."""
@@ -349,11 +368,15 @@ class Git:
 
 
 def unreachable(url: str, said: bytes) -> DiscoError:
+    why = said.decode(errors="replace").strip()[-400:]
+    helper = f"remote-{url.partition('://')[0]}"
+    is_missing = f"'{helper}' is not a git command" in why
+    mend = f"install the program git-{helper}" if is_missing else "see that git reaches it"
     return DiscoError(
         "the store's remote can't be used",
         where=url,
-        why=said.decode(errors="replace").strip()[-400:],
-        fix="see that git reaches it; what was changed here is kept: disco store sync, later",
+        why=why,
+        fix=f"{mend}; what was changed here is kept: disco store sync, later",
         retry=Retry.LIKELY,
     )
 

@@ -23,7 +23,7 @@ from disco.engine.errors import DiscoError, Retry
 from disco.engine.journal import who
 from disco.engine.lock import Held, Holder, Lock, LockLost
 from disco.store.team import history
-from disco.store.team.git import ZERO, Rejected
+from disco.store.team.git import ZERO, Rejected, is_helped
 from disco.store.team.history import Commit, Untrusted
 from disco.store.team.repository import Repository
 from disco.store.team.roles import Role
@@ -55,7 +55,8 @@ class TeamLock:
 
     def __init__(self, repository: Repository, stack: str) -> None:
         self._repository = repository
-        self._ref = f"refs/disco/lock/{stack}"
+        # Keybase's helper compares nothing but branches before it overwrites.
+        self._ref = f"refs/{'heads/disco-' if is_helped(repository.url) else 'disco/'}lock/{stack}"
         self._stack = stack
 
     @contextmanager
