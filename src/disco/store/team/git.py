@@ -21,6 +21,7 @@ REMOTE = "origin"
 FETCHED = f"refs/remotes/{REMOTE}/main"
 ZERO = "0" * 40
 KEPT_TREES = 8
+KEPT_BLOBS, KEPT_BYTES = 32, 1 << 16  # how many, and how long one may be
 LOCAL_S, REMOTE_S = 60.0, 120.0
 STALE_AFTER_S = 2.0
 LOOSE = 4_000  # objects, about; each change makes five or so
@@ -78,6 +79,7 @@ class Git:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._trees: dict[str, dict[str, str]] = {}
+        self._blobs: dict[str, bytes] = {}
 
     @property
     def is_there(self) -> bool:
@@ -168,7 +170,13 @@ class Git:
         return said.decode().split()
 
     def read(self, blob: str) -> bytes:
-        return self.run("cat-file", "blob", blob)
+        """A blob's content, which never changes: a short one is asked for once."""
+        if blob in self._blobs:
+            return self._blobs[blob]
+        content = self.run("cat-file", "blob", blob)
+        if len(content) <= KEPT_BYTES:
+            self._blobs = {**dict(list(self._blobs.items())[1 - KEPT_BLOBS :]), blob: content}
+        return content
 
     def read_all(self, ids: Iterable[str]) -> Iterator[tuple[str, str, bytes]]:
         """(id, type, content) of each object, by one process. Raises DiscoError if one lacks."""
