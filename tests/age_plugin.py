@@ -16,7 +16,7 @@ import bech32
 import pyrage  # type: ignore[import-untyped]
 
 PIN = "2468"
-TOKEN = "DISCO_TEST_TOKEN"
+TOKEN, HAS_PIN = "DISCO_TEST_TOKEN", "DISCO_TEST_PIN"
 RECIPIENT, IDENTITY = "age1token", "AGE-PLUGIN-TOKEN-"
 
 
@@ -24,10 +24,15 @@ def install(folder: Path) -> Path:
     """The folder for PATH; the token is beside the program."""
     key = folder / "token"
     key.write_text(str(pyrage.x25519.Identity.generate()))
-    program = folder / "age-plugin-token"
-    program.write_text(f'#!/bin/sh\n{TOKEN}={key} exec {sys.executable} {__file__} "$@"\n')
-    program.chmod(0o755)
+    change_pin(folder, PIN)
     return folder
+
+
+def change_pin(folder: Path, pin: str) -> None:
+    program = folder / "age-plugin-token"
+    environ = f"{TOKEN}={folder / 'token'} {HAS_PIN}={pin}"
+    program.write_text(f'#!/bin/sh\n{environ} exec {sys.executable} {__file__} "$@"\n')
+    program.chmod(0o755)
 
 
 def recipient() -> str:
@@ -83,7 +88,7 @@ def main() -> None:
             say("request-secret", body=b"PIN of the token")
             _, pin = next(stanzas)
         for words, body in mine:
-            if pin == PIN.encode():
+            if pin == os.environ[HAS_PIN].encode():
                 say("file-key", words[1], body=pyrage.decrypt(body, [token]))
                 next(stanzas)
     say("done")

@@ -60,6 +60,32 @@ def test_it_is_sealed_for_a_token_and_opened_by_its_pin(token: Path, ssh: Own) -
         unseal(SECRET, sealed, with_pin(token, "1111")[0])
 
 
+def test_a_pin_is_asked_for_once_in_a_run_and_again_after_it_opened_nothing(
+    token: Path, ssh: Own, tmp_path: Path
+) -> None:
+    pins = iter(["1111", age_plugin.PIN, "of another token", age_plugin.PIN])
+    asked: list[str] = []
+
+    def ask(what: str) -> str:
+        asked.append(what)
+        return next(pins)
+
+    own = Own([token], ask)
+    sealed = seal(SECRET, CONTENT, [*ssh.public, *own.public])
+    with pytest.raises(DiscoError, match="refused"):
+        unseal(SECRET, sealed, own)
+    for _ in range(3):
+        assert unseal(SECRET, sealed, own) == CONTENT
+    assert len(asked) == 2, "one that opened nothing is not given to a token again"
+    age_plugin.change_pin(tmp_path / "bin", "other")
+    with pytest.raises(DiscoError, match="refused"):
+        unseal(SECRET, sealed, own)
+    assert len(asked) == 2
+    with pytest.raises(DiscoError, match="refused"):
+        unseal(SECRET, sealed, own)
+    assert len(asked) == 3
+
+
 def test_who_it_is_sealed_for_is_counted_with_tokens(token: Path, ssh: Own) -> None:
     public = with_pin(token)[0].public
     both = seal(SECRET, CONTENT, [*ssh.public, *public])

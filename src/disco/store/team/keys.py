@@ -127,7 +127,7 @@ class Own:
 
     def __init__(self, files: Iterable[Path], ask: Ask | None = None) -> None:
         self.files = tuple(files)
-        self._ask = ask
+        self._ask = plugins.Answers(ask) if ask else None
 
     @classmethod
     def from_environment(cls, default: Iterable[Path], ask: Ask) -> Own:
@@ -154,8 +154,14 @@ class Own:
         try:
             plain: bytes = pyrage.decrypt(sealed, self._identities)
         except pyrage.DecryptError as error:
+            self._answered(False)
             raise NotOpened(str(error)) from None
+        self._answered(True)
         return plain
+
+    def _answered(self, opened: bool) -> None:
+        if self._ask:
+            self._ask.opened(opened)
 
     @cached_property
     def _identities(self) -> list[Any]:

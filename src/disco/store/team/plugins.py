@@ -64,6 +64,29 @@ def named_in(text: str) -> list[str]:
     return NAMED.findall(text)
 
 
+class Answers:
+    """What a person answered, so that a PIN is asked for once and not for each secret. One that
+    opened nothing is never given again: a token locks itself after a few wrong ones."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._right: dict[str, str] = {}
+        self._given: dict[str, str] = {}
+
+    def __call__(self, what: str) -> str:
+        again = what in self._given
+        answer = self._ask(what) if again or what not in self._right else self._right[what]
+        self._given[what] = answer
+        return answer
+
+    def opened(self, whether: bool) -> None:
+        """Whether what was answered since the last time opened what it was asked for."""
+        self._right = {q: a for q, a in self._right.items() if q not in self._given}
+        if whether:
+            self._right |= self._given
+        self._given = {}
+
+
 class _Prompts:
     """What a program asks of the person: a PIN, a touch. It may say something, too."""
 
