@@ -117,7 +117,7 @@ def is_so(there: HostState, action: HostAction, lookup: Lookup, simulation: Simu
         case Unit():
             unit = there.units.get(action.unit, UnitState())
             runs = action.lent or (unit.enabled and unit.active)
-            return runs and _started_with_what_it_reads(there, action)
+            return runs and _started_with_what_it_reads(there, action, lookup)
         case Run():
             return bool(action.done) and scripts.probe(there, action.done, simulation)
         case Packages():
@@ -127,7 +127,7 @@ def is_so(there: HostState, action: HostAction, lookup: Lookup, simulation: Simu
     raise simulation.refuse(f"nobody taught the simulation to recognise {action.kind}")
 
 
-def _started_with_what_it_reads(there: HostState, unit: Unit) -> bool:
+def _started_with_what_it_reads(there: HostState, unit: Unit, lookup: Lookup) -> bool:
     stamp = there.files.get(unit.stamp)
     if stamp is None or stamp.content != f"{unit.config}\n":
         return False
@@ -135,7 +135,7 @@ def _started_with_what_it_reads(there: HostState, unit: Unit) -> bool:
         file = there.files.get(reads.path)
         if file is None or file.mode != reads.mode or file.written > stamp.written:
             return False
-        if hashlib.sha256(file.content.encode()).hexdigest() != reads.sha256:
+        if hashlib.sha256(file.content.encode()).hexdigest() != reads.digest(lookup):
             return False
     return True
 

@@ -21,6 +21,12 @@ prometheus:
     - {url: "https://two.example/w", token: "${secret:metrics/two#token}"}
     - {url: "https://three.example/w"}
 """
+PULLING = """\
+kubernetes:
+  registries:
+    - {host: "registry.example:5000", username: me, password: "${secret:registry/pull}"}
+    - {host: two.example, username: you, password: "${secret:registry/two#token}"}
+"""
 IRON = """\
 name: iron
 servers:
@@ -36,7 +42,7 @@ chains:
 STACKS = {
     "devnet": (EXAMPLES / "devnet.yaml").read_text(),
     "three": (EXAMPLES / "three.yaml").read_text(),
-    "wide": WIDE.replace("prometheus: {}\n", SENDING),
+    "wide": WIDE.replace("prometheus: {}\n", SENDING).replace("kubernetes: {}\n", PULLING),
     "iron": IRON,
 }
 

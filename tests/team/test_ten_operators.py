@@ -39,8 +39,8 @@ SEED = int(os.environ.get("OPERATORS_SEED", "1"))
 NAMES = tuple(f"op{n}" for n in range(10))
 SECRETS = tuple(f"stack-{n % 3}/part/secret-{n}" for n in range(12))
 WEIGHTS = {"set": 40, "read": 15, "list": 5, "remove": 8, "sync": 12, "away": 10, "die": 10}
-OPERATION_S = 900
-SECOND, SECONDS = "the others were always first", 3  # how often one who gave up tries again
+OPERATION_S = 3600
+SECOND, SECONDS = "the others were always first", 20  # how often one who gave up tries again
 MESSAGE = re.compile(r"(Set|Remove) (\S+) as (\S+)")
 
 

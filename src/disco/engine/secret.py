@@ -7,6 +7,7 @@ looked up by an executor, at the moment of use.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,6 +30,18 @@ class SecretRef:
 
     def __str__(self) -> str:
         return f"${{secret:{self.name}#{self.field}}}"
+
+    def spelled(self, value: str) -> str:
+        """The value as it stands in a text."""
+        return value
+
+
+@dataclass(frozen=True, order=True)
+class JsonRef(SecretRef):
+    """A field of a secret as a string of JSON, with its quotes."""
+
+    def spelled(self, value: str) -> str:
+        return json.dumps(value)
 
 
 @dataclass(frozen=True, order=True)
@@ -72,7 +85,7 @@ class Text:
 
     def reveal(self, lookup: Lookup) -> str:
         """The text with the values in it. Only executors call this."""
-        return "".join(p if isinstance(p, str) else lookup(p) for p in self.parts)
+        return "".join(p if isinstance(p, str) else p.spelled(lookup(p)) for p in self.parts)
 
 
 class Secret:

@@ -144,16 +144,26 @@ class Images(HostAction):
 
 @dataclass(frozen=True)
 class Reads:
-    """A file that a unit reads: its path, the SHA-256 (hex) of its content, its mode."""
+    """A file that a unit reads: its path, the SHA-256 (hex) of its content, its mode.
+
+    secret: instead of the figure, the content of a file that holds secrets.
+    """
 
     path: str
     sha256: str
     mode: int = 0o644
+    secret: Text | None = None
 
-    def probe(self, stamp: str) -> str:
+    def digest(self, lookup: Lookup) -> str:
+        """SHA-256 (hex) of what it holds, with the values of secrets in it."""
+        if self.secret is None:
+            return self.sha256
+        return hashlib.sha256(self.secret.reveal(lookup).encode()).hexdigest()
+
+    def probe(self, stamp: str, lookup: Lookup) -> str:
         """As declared, and not written since the stamp was."""
         older = f"[ ! {shlex.quote(self.path)} -nt {stamp} ]"
-        return f"{_is_file(self.path, self.sha256, self.mode)} && {older}"
+        return f"{_is_file(self.path, self.digest(lookup), self.mode)} && {older}"
 
 
 @dataclass(frozen=True)
@@ -203,7 +213,7 @@ class Unit(HostAction):
         return " && ".join(
             (
                 f'{"" if self.lent else runs}[ "$(cat {stamp})" = "{self.config}" ]',
-                *(file.probe(stamp) for file in self.reads),
+                *(file.probe(stamp, lookup) for file in self.reads),
             )
         )
 

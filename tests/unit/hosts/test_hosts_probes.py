@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from disco.engine.secret import SecretRef, Text
 from disco.hosts.actions import Reads
 
 CONTENT = "as declared\n"
@@ -36,7 +37,9 @@ def test_a_file_is_as_the_unit_read_it(
         file.chmod(mode)
         os.utime(file, (written, written))
 
-    reads = Reads(str(file), hashlib.sha256(CONTENT.encode()).hexdigest())
-    ended = subprocess.run(["sh", "-c", reads.probe(str(stamp))], check=False, capture_output=True)
-
-    assert (ended.returncode == 0) is so
+    plain = Reads(str(file), hashlib.sha256(CONTENT.encode()).hexdigest())
+    secret = Reads(str(file), "", secret=Text.of(SecretRef("a/secret"), "\n"))
+    for reads in (plain, secret):
+        asked = reads.probe(str(stamp), lambda ref: CONTENT.strip())
+        ended = subprocess.run(["sh", "-c", asked], check=False, capture_output=True)
+        assert (ended.returncode == 0) is so

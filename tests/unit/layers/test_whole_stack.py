@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from known_worlds import Kept
@@ -17,10 +18,11 @@ from disco.engine import plan as planning
 from disco.engine.action import secrets_in
 from disco.engine.events import StepStarted
 from disco.engine.plan import Plan
+from disco.layers.cluster.node import LOGINS as LOGINS_OF_REGISTRIES
 from disco.store.team import layout
 from sim import SimulatedStack
 from sim.executors import executors
-from sim.stacks import STACKS
+from sim.stacks import PULLING, STACKS
 from sim.state import File
 from sim.store import CANARY, simulated
 
@@ -216,12 +218,13 @@ READ_BY = {
     "/etc/systemd/system/disco-containerd.service": "disco-containerd.service",
     "/etc/systemd/system/disco-apiproxy.service": "disco-apiproxy.service",
     "/etc/systemd/system/kubelet.service": "kubelet.service",
+    LOGINS_OF_REGISTRIES: "kubelet.service",
 }
 
 
 @pytest.mark.parametrize("kept", ["devnet", "iron"], indirect=True)  # servers of both kinds
 @pytest.mark.parametrize("path", READ_BY)
-@pytest.mark.parametrize("by_hand", [File("edited\n"), File("same", 0o600), None])
+@pytest.mark.parametrize("by_hand", [File("edited\n"), File("same", 0o640), None])
 def test_what_reads_a_file_that_was_changed_by_hand_is_restarted_when_it_is_put_back(
     up: SimulatedStack, path: str, by_hand: File | None
 ) -> None:
@@ -325,7 +328,7 @@ def test_a_secret_that_the_stack_file_names_is_delivered(
     uses = {name: secrets_in(s.actions) for name, s in sending.plan().steps}
     assert uses["prometheus/logins"] == {"metrics/one", "metrics/two"}
     assert uses["prometheus/release"] == {"metrics/one", "metrics/two"}
-    assert uses["kubernetes/h2/programs"] == set(), "a key that logs in is brought nowhere"
+    assert uses["kubernetes/h2/runtime"] == set(), "a key that logs in is brought nowhere"
 
 
 def test_a_rotated_secret_plans_what_uses_it_and_starts_it_anew(sending: SimulatedStack) -> None:
@@ -343,6 +346,57 @@ def test_a_login_that_is_no_longer_declared_goes(sending: SimulatedStack) -> Non
     sending.declare(declared.replace(f"{one}\n", ""))
     assert sending.apply().done
     assert [held(sending, n) for n in range(3)] == [f"{CANARY}:metrics/two:token", None, None]
+    assert sending.plan().empty
+
+
+def logins_on(stack: SimulatedStack, host: str) -> dict[str, Any]:
+    """What the kubelet of a node logs in with, by registry."""
+    file = stack.state.hosts[host].files[LOGINS_OF_REGISTRIES]
+    assert file.mode == 0o600
+    found: dict[str, Any] = json.loads(file.content)["auths"]
+    return found
+
+
+def test_a_secret_that_is_for_hosts_is_on_each_for_its_owner_alone(
+    worlds: Callable[[str], Kept], sending: SimulatedStack
+) -> None:
+    password = f"{CANARY}:registry/pull:value"
+    for host in ("h1", "h2", "h3"):
+        found = logins_on(sending, host)
+        assert list(found) == ["registry.example:5000", "two.example"]
+        assert found["registry.example:5000"] == {"username": "me", "password": password}
+    sending.simulation.restore(worlds("wide").nothing)
+    uses = {name: secrets_in(s.actions) for name, s in sending.plan().steps}
+    assert uses["kubernetes/h3/programs"] == {"registry/pull", "registry/two"}
+    assert CANARY not in plain(sending.plan())
+
+
+def test_a_rotated_login_of_a_registry_is_on_all_nodes_and_their_kubelets_start_anew(
+    sending: SimulatedStack,
+) -> None:
+    new = 'with "quotes" and \\'
+    simulated(sending.place).put("registry/two", {"token": new})
+
+    hosts = ("h1", "h2", "h3")
+    unit = "kubelet.service"
+    asked = [[f"put {h}:{LOGINS_OF_REGISTRIES}", f"unit {h}:unit/{unit}"] for h in hosts]
+    assert changed(sending) == [identity for both in asked for identity in both]
+    before = sending.simulation.capture()
+    points = sending.apply().points
+    assert [logins_on(sending, h)["two.example"]["password"] for h in hosts] == [new] * 3
+    assert sending.plan().empty
+    for number in range(1, len(points) + 1):
+        sending.simulation.restore(before)
+        assert sending.apply(kill_at=number).killed
+        assert sending.apply().done
+        assert [logins_on(sending, h)["two.example"]["password"] for h in hosts] == [new] * 3
+        assert sending.plan().empty
+
+
+def test_a_login_that_left_the_file_is_taken_off_the_nodes(sending: SimulatedStack) -> None:
+    sending.declare(STACKS["wide"].replace(PULLING, "kubernetes: {}\n"))
+    assert sending.apply().done
+    assert [logins_on(sending, h) for h in ("h1", "h2", "h3")] == [{}, {}, {}]
     assert sending.plan().empty
 
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from typing import Any, Literal
 
+import pydantic
+
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, StatusLine, Step, World, pending, without
 from disco.engine.errors import DiscoError, Several
+from disco.engine.secret import JsonRef, Text
 from disco.hosts.actions import AwaitHost, HostAction, Images
 from disco.hosts.facts import Facts
 from disco.hosts.host import Host
@@ -22,16 +25,37 @@ from disco.kube.reader import Kube
 from disco.kube.rollout import is_ready
 from disco.layers.cluster import kubeadm, leaving
 from disco.layers.cluster.leaving import Left
-from disco.layers.cluster.node import API_NAME, API_PORT, PROGRAMS, NodePlan, programs, runtime
+from disco.layers.cluster.node import (
+    API_NAME,
+    API_PORT,
+    PROGRAMS,
+    Login,
+    NodePlan,
+    logins,
+    programs,
+    runtime,
+)
 from disco.layers.cluster.outputs import KubernetesOutputs
 from disco.layers.servers.artifacts import ArtifactsOutputs
 from disco.layers.servers.outputs import ServersOutputs
 from disco.stack.model import Model, var
+from disco.stack.secret import SecretName
 from disco.store.actions import anew, settled, told_anew
 from disco.store.store import Store
 
 NODE_IMAGES = "images/node"
 API_SERVER_PORT = 6443
+
+
+class Registry(Model):
+    """A login for images that not everybody may pull."""
+
+    host: str = var(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?$")
+    """Where it answers, `host` or `host:port`, as names of its images begin."""
+    username: str = var(min_length=1, max_length=200)
+    """Who logs in."""
+    password: SecretName = var()
+    """The password or token for it."""
 
 
 class KubernetesSpec(Model):
@@ -48,10 +72,19 @@ class KubernetesSpec(Model):
     where all nodes share one network segment."""
     metrics_server: bool = var(True)
     """Whether `kubectl top` and autoscalers get figures."""
+    registries: tuple[Registry, ...] = var((), max_length=16)
+    """Logins with which every node pulls images, for pods that bring none of their own."""
     prevent_destroy: bool = False
     """Whether what would destroy its data is refused until this is false again."""
     on_drift: Literal["mend", "report"] = "mend"
     """What is done about changes that people made by hand: mended, or only reported."""
+
+    @pydantic.model_validator(mode="after")
+    def _one_login_each(self) -> KubernetesSpec:
+        hosts = [registry.host for registry in self.registries]
+        if twice := sorted({h for h in hosts if hosts.count(h) > 1}):
+            raise ValueError(f"more than one login for {', '.join(twice)}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -192,7 +225,7 @@ class Kubernetes(Component):
     def _steps_on(self, host: Host, facts: Facts) -> Iterator[Step]:
         digests = {n: self.artifacts.digest(n) for n in PROGRAMS}
         backend = f"{self.control_plane.address}:{API_SERVER_PORT}"
-        node = NodePlan(host, facts, digests, (backend,), self.place.id)
+        node = NodePlan(host, facts, digests, (backend,), self.place.id, self._logins())
         h = host.name
         yield Step(f"{h}/runtime", f"containerd on {h}", tuple(runtime(node)), (), 3)
         yield Step(f"{h}/programs", f"Kubernetes programs on {h}", tuple(programs(node)), (), 5)
@@ -228,6 +261,13 @@ class Kubernetes(Component):
             yield Step(
                 f"{h}/join", f"{h} joins", tuple(kubeadm.worker(host, facts)), (*before, "door"), 3
             )
+
+    def _logins(self) -> Text:
+        of = (
+            Login(r.host, r.username, JsonRef(r.password.secret, r.password.field))
+            for r in self.spec.registries
+        )
+        return logins(tuple(of))
 
     def _cluster_steps(self, away: frozenset[str] = frozenset()) -> Iterator[Step]:
         api = (f"{self.control_plane.name}/control-plane",)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from disco.engine.secret import Text
+from disco.engine.secret import JsonRef, Text
 from disco.hosts.actions import (
     CONTAINERD_SOCKET,
     HostAction,
@@ -32,6 +32,9 @@ CNI_BIN = "/opt/disco/cni"
 CNI_CONFIG = "/etc/disco/cni/10-flannel.conflist"
 CONTAINERD = "disco-containerd.service"
 KUBELET = "kubelet.service"
+# Where the kubelet finds logins of registries: in the folder in which it runs. Its own folder,
+# where it looks as well, is emptied before a join that was cut off is done again.
+LOGINS = "/etc/disco/kubelet/config.json"
 PROXY = "disco-apiproxy.service"
 CONTAINERD_CONFIG = "/etc/disco/containerd.toml"
 CONTAINERD_ROOT = "/var/lib/disco/containerd"
@@ -81,6 +84,7 @@ After={CONTAINERD}
 Wants={CONTAINERD}
 ConditionPathExists=/var/lib/kubelet/config.yaml
 [Service]
+WorkingDirectory=-{PurePosixPath(LOGINS).parent}
 Environment="KUBECONFIGS=--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf \
 --kubeconfig=/etc/kubernetes/kubelet.conf"
 EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
@@ -153,6 +157,7 @@ class NodePlan:
     """A node: its host, what the host says of itself, the digests of its programs.
 
     backends: the control planes' `address:port`. stack: the id of the stack that it belongs to.
+    logins: of registries, as `logins` spells them.
     """
 
     host: Host
@@ -160,6 +165,26 @@ class NodePlan:
     programs: Mapping[str, str]
     backends: tuple[str, ...]
     stack: str
+    logins: Text
+
+
+@dataclass(frozen=True)
+class Login:
+    """Of a registry `host[:port]`."""
+
+    host: str
+    username: str
+    password: JsonRef
+
+
+def logins(registries: Sequence[Login]) -> Text:
+    """The JSON that the kubelet reads when it pulls an image, as `docker login` writes it, but with
+    the password in a field of its own."""
+    parts: list[str | JsonRef] = []
+    for login in registries:
+        who = f'{json.dumps(login.host)}: {{"username": {json.dumps(login.username)}, "password": '
+        parts += [", " if parts else "", who, login.password, "}"]
+    return Text.of('{"auths": {', *parts, "}}\n")
 
 
 def containerd_config(facts: Facts) -> str:
@@ -220,7 +245,13 @@ def programs(node: NodePlan) -> list[HostAction]:
         ),
         Put(host, CNI_CONFIG, Text.of(CNI)),
         # kubeadm starts it; its program is new only with a cluster that is.
-        *_unit(node, KUBELET, {_file(KUBELET): KUBELET_UNIT}, lent=True),
+        *_unit(
+            node,
+            KUBELET,
+            {_file(KUBELET): KUBELET_UNIT},
+            lent=True,
+            secrets={LOGINS: node.logins},
+        ),
     ]
 
 
@@ -249,12 +280,19 @@ def _unit(
     files: Mapping[str, str],
     programs: Sequence[str] = (),
     lent: bool = False,
+    secrets: Mapping[str, Text] | None = None,
 ) -> Iterator[HostAction]:
-    """Files by their paths, and the unit that reads them with these programs."""
+    """Files by their paths, and the unit that reads them with these programs. secrets: files that
+    nobody else may read."""
     for path, content in files.items():
         yield Put(node.host, path, Text.of(content))
-    config = _digest(*files.values(), *(node.programs[name] for name in programs))
-    reads = (Reads(p, hashlib.sha256(c.encode()).hexdigest()) for p, c in files.items())
+    hidden = secrets or {}
+    for path, text in hidden.items():
+        yield Put(node.host, path, text, 0o600)
+    told = map(str, hidden.values())
+    config = _digest(*files.values(), *told, *(node.programs[name] for name in programs))
+    reads = [Reads(p, hashlib.sha256(c.encode()).hexdigest()) for p, c in files.items()]
+    reads += [Reads(p, "", 0o600, text) for p, text in hidden.items()]
     yield Unit(node.host, unit, config, tuple(reads), lent)
 
 
