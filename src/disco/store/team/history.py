@@ -220,6 +220,17 @@ def signer(content: bytes, signature: bytes, namespace: str, team: Team) -> str 
     return name if good else None
 
 
+def once_signed(git: Git, head: str, commit: Commit) -> str | None:
+    """Who signed a commit as one who might change things, at whatever time of a verified history up
+    to `head`; None for somebody who never might."""
+    for version in git.text("rev-list", head, "--", FILE).split():
+        team = team_at(git, version)
+        by = signer(commit.signed, commit.signature, GIT_NAMESPACE, team)
+        if by is not None and team.members[by].role is not Role.READER:
+            return by
+    return None
+
+
 def _key_in(signature: bytes) -> bytes | None:
     """The public key that an armoured SSH signature says it was made with (PROTOCOL.sshsig)."""
     lines = signature.strip().split(b"\n")

@@ -116,7 +116,8 @@ class TeamLock:
         return git.ref(self._ref)
 
     def _verified(self, head: str) -> list[Note]:
-        """Oldest first. Raises Untrusted for what no member who may change things has signed."""
+        """Oldest first. Who left the team holds it no more. Raises Untrusted for a newest one that
+        nobody has signed who may change things, or might once."""
         if head == ZERO:
             return []
         git, team = self._repository.git, self._repository.team()
@@ -124,10 +125,15 @@ class TeamLock:
         for commit in history.commits(git, git.between(ZERO, head)):
             before = found[-1] if found else None
             by = history.signer(commit.signed, commit.signature, history.GIT_NAMESPACE, team)
-            is_newest = commit.id == head
-            if is_newest and (by is None or team.members[by].role is Role.READER):
-                raise self._untrusted(commit, "no member who may change things signed it")
+            may = by is not None and team.members[by].role is not Role.READER
+            is_of_old = commit.id == head and not may
+            if is_of_old:
+                by = history.once_signed(git, self._repository.head(), commit)
+                if by is None:
+                    raise self._untrusted(commit, "no member who may change things signed it")
             note = self._parsed(commit, by or "")
+            if is_of_old:
+                note = replace(note, act=RELEASED)
             if note.token < (before.token if before else 0):
                 raise self._untrusted(commit, "its token is smaller than the one before")
             found.append(note)
