@@ -37,7 +37,7 @@ class Forge:
 @contextmanager
 def https_git(top: Path, folder: Path) -> Iterator[Forge]:
     """Serve the repositories in `top`; keys go to `folder`."""
-    certificate, key = _certificate(folder)
+    certificate, key = certificate_for_loopback(folder)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -96,7 +96,8 @@ def https_git(top: Path, folder: Path) -> Iterator[Forge]:
         server.server_close()
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
+def certificate_for_loopback(folder: Path) -> tuple[Path, Path]:
+    """A new certificate that signs itself, and its key, in files of a folder."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "forge")])
     now = datetime.datetime.now(datetime.UTC)

@@ -1,14 +1,15 @@
 """A private registry with one image: the pull half of the OCI distribution API, behind a password.
 
-`registry.py ARCHIVE IMAGE PORT` serves IMAGE of an OCI archive on loopback. It reads the password
-that it takes from its input, a line for each new one, and writes a line for each login that it saw:
-`taken` or `refused`.
+`registry.py ARCHIVE IMAGE PORT CERTIFICATE KEY` serves IMAGE of an OCI archive on loopback. It
+reads the password that it takes from its input, a line for each new one, and writes a line for each
+login that it saw: `taken` or `refused`.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import ssl
 import sys
 import tarfile
 import threading
@@ -44,7 +45,7 @@ class Image:
             return cls(blob(digest), digest, {p["digest"]: blob(p["digest"]) for p in parts})
 
 
-def main(archive: str, name: str, port: str) -> None:
+def main(archive: str, name: str, port: str, certificate: str, key: str) -> None:
     image, password = Image.read(archive, name), ""
 
     class Handler(BaseHTTPRequestHandler):
@@ -82,6 +83,9 @@ def main(archive: str, name: str, port: str) -> None:
             """Nobody reads it."""
 
     server = ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     for line in sys.stdin:
         password = line.rstrip("\n")

@@ -16,8 +16,9 @@ from stack import DISCO, UP_S, LabStack, environment, lab_stack, until
 from tools import Tools
 
 from disco.artifacts import Artifacts
-from disco.layers.cluster.node import LOGINS, PAUSE
+from disco.layers.cluster.node import CONTAINERD, LOGINS, PAUSE
 from disco.nspawn.machine import Machine, Network
+from https_server import certificate_for_loopback
 
 REGISTRY = Path(__file__).with_name("registry.py")
 NETWORK, PORT = "10.88.227.0/24", 15000
@@ -78,13 +79,20 @@ class Registry:
             self._reader.join()
 
 
+TRUSTED = "/etc/ssl/certs/private-registry.pem"  # on the host, where Go's programs look
+
+
 @contextmanager
-def registry(stack: LabStack) -> Iterator[Registry]:
+def registry(stack: LabStack, folder: Path) -> Iterator[Registry]:
+    certificate, key = certificate_for_loopback(folder)
+    trust = f"cat > {TRUSTED} <<EOF\n{certificate.read_text()}EOF\nsystemctl restart {CONTAINERD}"
+    stack.must("exec", "h1", "--", "sh", "-c", f"mkdir -p {Path(TRUSTED).parent}; {trust}")
     network = Network(stack.place.id, NETWORK, str(stack.place.hosts))
     at = Machine(network, "h1", NETWORK.replace("0/24", "11")).netns.name
     held = Artifacts().held("images/node")
     assert held is not None
     serve = [sys.executable, str(REGISTRY), str(held.path), PAUSE, str(PORT)]
+    serve += [str(certificate), str(key)]
     found = Registry(
         subprocess.Popen(
             ["ip", "netns", "exec", at, *serve],
@@ -136,7 +144,7 @@ def login_on_the_host(stack: LabStack) -> tuple[str, dict[str, dict[str, str]]]:
 
 
 def test_a_node_pulls_with_the_login_of_the_stack_file_and_with_its_rotation(
-    pulling: LabStack,
+    pulling: LabStack, tmp_path: Path
 ) -> None:
     tools = Tools(pulling)
     missing = pulling.disco("up", "--yes")
@@ -144,7 +152,7 @@ def test_a_node_pulls_with_the_login_of_the_stack_file_and_with_its_rotation(
     put(pulling, FIRST)
     pulling.must("apply", "--yes", within_s=UP_S)
     assert login_on_the_host(pulling)[0] == "600"
-    with registry(pulling) as private:
+    with registry(pulling, tmp_path) as private:
         private.takes(SECOND)
         until("it listens", lambda: private.logins["listening"], 20)
         begin(tools)
