@@ -69,6 +69,7 @@ class Folder:
         message: str,
         secrets: Mapping[str, Content | None] | None = None,
         files: Mapping[str, bytes | None] | None = None,
+        pays: bool = True,
     ) -> None:
         contents = dict(files or {})
         for secret, new in (secrets or {}).items():

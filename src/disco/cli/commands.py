@@ -398,6 +398,27 @@ def kubectl(*arguments: str, file: File = STACK) -> int:
     return run(module.kubectl(file, arguments), when_cut_off="")
 
 
+@app.command(group=CHANGE, sort_key=9)
+def tofu(folder: Path, /, *command: str, file: File = STACK, workspace: str = "") -> int:
+    """Run OpenTofu in a folder, with its state sealed in the team's store.
+
+    For example `disco tofu network -- apply`. The exit code is OpenTofu's. Its files have to say
+    `terraform { backend "http" {} }`; everything else about it is found by itself.
+
+    Parameters
+    ----------
+    folder
+        Where its files are.
+    command
+        What OpenTofu is to do, after `--`.
+    workspace
+        The state's name in the store, `tofu/NAME`; that of the folder if it is not said.
+    """
+    from disco.cli import tofu as module
+
+    return run(module.tofu(file, folder, workspace, command), when_cut_off="")
+
+
 @app.command(group=INSIDE, sort_key=19)
 def kubeconfig(
     *,

@@ -46,8 +46,9 @@ class Shelf(Protocol):
         message: str,
         secrets: Mapping[str, Content | None] | None = None,
         files: Mapping[str, bytes | None] | None = None,
+        pays: bool = True,
     ) -> None:
-        """All of it or nothing; None removes."""
+        """All of it or nothing; None removes. pays: what has another value is not owed any more."""
 
 
 class Store:
@@ -133,18 +134,22 @@ class Store:
         self._opened |= found
         return {n: dict(c.fields) for n, c in found.items()}
 
-    def put(self, name: str, fields: Fields) -> None:
-        """Write a secret, replacing what it was; a reader sees the old or the new, never less."""
-        self._put({name: fields}, f"Set {self._path(name)}")
+    def put(self, name: str, fields: Fields, *, pays: bool = True) -> None:
+        """Write a secret, replacing what it was; a reader sees the old or the new, never less.
+
+        pays: whether who knew the old value knows nothing of the new one; else it stays owed.
+        """
+        self._put({name: fields}, f"Set {self._path(name)}", pays)
 
     def put_all(self, secrets: Mapping[str, Fields], why: str) -> None:
         """Write several at once: all of them or none."""
         self._put(secrets, why)
 
-    def _put(self, secrets: Mapping[str, Fields], message: str) -> None:
+    def _put(self, secrets: Mapping[str, Fields], message: str, pays: bool = True) -> None:
         self.shelf.begin()
         contents = {n: Content.of(f, self._now(n)) for n, f in secrets.items()}
-        self.shelf.write(message, secrets={self._path(n): c for n, c in contents.items()})
+        paths = {self._path(n): c for n, c in contents.items()}
+        self.shelf.write(message, secrets=paths, pays=pays)
         self._opened |= contents
 
     def _now(self, name: str) -> Content | None:

@@ -212,11 +212,12 @@ class Repository:
         message: str,
         secrets: Mapping[str, Content | Mapping[str, str] | None] | None = None,
         files: Mapping[str, bytes | None] | None = None,
+        pays: bool = True,
     ) -> None:
         """One commit, here and, where there is a remote, there. None removes.
 
-        A secret that gets another value has another version, and is not owed any more. Raises
-        DiscoError when it is here, and could not be shared.
+        A secret that gets another value has another version, and is not owed any more if this pays.
+        Raises DiscoError when it is here, and could not be shared.
         """
         with self.git.writing():
             team = self.team()
@@ -226,7 +227,8 @@ class Repository:
                 content = Content.of(new, before) if isinstance(new, Mapping) else new
                 sealed = None if content is None else seal(secret, content, to)
                 contents[layout.file_of(secret)] = sealed
-                if not (content and before and before.fields == content.fields):
+                is_same = content and before and before.fields == content.fields
+                if content is None or (pays and not is_same):
                     contents[layout.owed_of(secret)] = None
             self._commit(contents, message)
         if self.url:

@@ -1,0 +1,1 @@
+"""OpenTofu, with its state where the team's secrets are."""
