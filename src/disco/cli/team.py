@@ -74,7 +74,11 @@ def _access_without(repository: Repository, name: str) -> dict[str, tuple[str, .
     """The patterns when somebody has left; one that was for him alone goes. Raises WrongUse where
     nobody could read a secret any more."""
     team = repository.team()
-    only = [s for s in _secrets(repository) if team.who_can_read(s) == (name,)]
+    only = [
+        s
+        for s in _secrets(repository)
+        if team.who_can_read(s) == (name,) and layout.holder_of(s) is None
+    ]
     if only:
         raise WrongUse(
             f"nobody but {name} may read {', '.join(only)}",

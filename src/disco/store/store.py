@@ -141,16 +141,22 @@ class Store:
         """
         self._put({name: fields}, f"Set {self._path(name)}", pays)
 
-    def put_all(self, secrets: Mapping[str, Fields], why: str) -> None:
-        """Write several at once: all of them or none."""
+    def put_all(self, secrets: Mapping[str, Fields | None], why: str) -> None:
+        """Write several at once: all of them or none. None removes."""
         self._put(secrets, why)
 
-    def _put(self, secrets: Mapping[str, Fields], message: str, pays: bool = True) -> None:
+    def _put(self, secrets: Mapping[str, Fields | None], message: str, pays: bool = True) -> None:
         self.shelf.begin()
-        contents = {n: Content.of(f, self._now(n)) for n, f in secrets.items()}
+        contents = {
+            n: None if f is None else Content.of(f, self._now(n)) for n, f in secrets.items()
+        }
         paths = {self._path(n): c for n, c in contents.items()}
         self.shelf.write(message, secrets=paths, pays=pays)
-        self._opened |= contents
+        for name, content in contents.items():
+            if content is None:
+                self._opened.pop(name, None)
+            else:
+                self._opened[name] = content
 
     def _now(self, name: str) -> Content | None:
         """None for what is not there or can't be opened: whatever is written is another value."""

@@ -171,7 +171,7 @@ def _may(commit: Commit, by: str, team: Team, entry: Entry) -> None:
         )
     secret = layout.secret_of(entry.path)
     gives_up = entry.after == ZERO and team.members[by].role is Role.ADMIN
-    if secret and not gives_up and by not in (able := team.who_can_read(secret)):
+    if secret and not gives_up and by not in (able := team.who_can_write(secret)):
         raise _untrusted(
             commit, f"{by} changes the secret {secret}", f"one of {', '.join(able)}", by
         )

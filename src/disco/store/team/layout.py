@@ -3,6 +3,7 @@
 team.yaml, team.yaml.sig        who is in it, and an admin's signature over that
 secrets/STACK/COMPONENT/NAME.age   one age file per secret
 kept/STACK/…                    files that are not secret: a genesis, a certificate
+secrets/STACK/vault/share-MEMBER.age   a share of the vault's key, for that member alone
 owed/STACK/COMPONENT/NAME.owed  a secret that somebody who left could read, and nobody changed yet
 """
 
@@ -16,6 +17,7 @@ NAMESPACE = "disco-team"  # of the SSH signature over team.yaml
 SECRETS, SUFFIX = "secrets/", ".age"
 STATE, FIELD = "state", "json"  # of a stack; sealed like secrets
 DECLARED, RUNS = f"{STATE}/declared", f"{STATE}/runs"
+VAULT_KEYS, SHARE = "vault/init", "vault/share-"
 KEPT, OWED, MARK = "kept/", "owed/", ".owed"
 NAME = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
 
@@ -34,6 +36,17 @@ def is_path(path: str) -> bool:
 def is_state(secret: str) -> bool:
     """Whether DISCO keeps it of a stack's runs, and it is nothing of a person's or component's."""
     return secret.partition("/")[2].startswith(f"{STATE}/")
+
+
+def share_of(member: str) -> str:
+    """The secret, within its stack, that is a member's share of the vault's key."""
+    return f"{SHARE}{member}"
+
+
+def holder_of(secret: str) -> str | None:
+    """The member whose share it is, or None. secret: STACK/COMPONENT/NAME."""
+    name = secret.partition("/")[2]
+    return name.removeprefix(SHARE) if name.startswith(SHARE) else None
 
 
 def file_of(secret: str) -> str:

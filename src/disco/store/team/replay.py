@@ -182,7 +182,7 @@ class Replay:
         for path, blob in blobs.items():
             secret = layout.secret_of(path)
             if secret and blob and team.recipients(secret) != before.recipients(secret):
-                blobs[path] = self._resealed(secret, blob, team)
+                blobs[path] = self._for_them(secret, blob, team)
         return blobs
 
     def _of_team(
@@ -198,13 +198,23 @@ class Replay:
         for secret, blob in secrets.items():
             if team.recipients(secret) == before.recipients(secret):
                 continue
-            blobs[layout.file_of(secret)] = self._resealed(secret, blob, team)
+            blobs[layout.file_of(secret)] = self._for_them(secret, blob, team)
             if why := why_owed(before, team, secret):
                 blobs.setdefault(layout.owed_of(secret), self.git.blob(mark(why)))
         return blobs
 
     def _content(self, secret: str, blob: str) -> Content:
         return unseal(secret, self.git.read(blob), self.own)
+
+    def _for_them(self, secret: str, blob: str, team: Team) -> str | None:
+        """The secret for who may read it now. Somebody's share of a vault's key goes with its
+        holder, and is otherwise left as it is: only its holder can open it."""
+        if not team.who_can_read(secret):
+            return None
+        holder = layout.holder_of(secret)
+        if holder is not None and holder != team.name_of(self.own.public):
+            return blob
+        return self._resealed(secret, blob, team)
 
     def _resealed(self, secret: str, blob: str, team: Team) -> str:
         content = self._content(secret, blob)

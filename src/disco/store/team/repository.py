@@ -224,6 +224,8 @@ class Repository:
             contents: dict[str, bytes | None] = dict(files or {})
             for secret, new in (secrets or {}).items():
                 before, to = self._opened(secret), team.recipients(secret)
+                if new is not None and not to:
+                    raise WrongUse(f"nobody could read the secret {secret}", where=team.team)
                 content = Content.of(new, before) if isinstance(new, Mapping) else new
                 sealed = None if content is None else seal(secret, content, to)
                 contents[layout.file_of(secret)] = sealed
@@ -237,25 +239,29 @@ class Repository:
     def change_team(self, team: Team, message: str) -> tuple[int, list[str]]:
         """The team's next version, with every secret sealed for whom it names now: one commit, or
         none. Returns how many were sealed anew, and those that somebody has to change, because
-        somebody could read them and may not any more."""
+        somebody could read them and may not any more. A share of a vault's key goes with its
+        holder; for other keys, only its holder can seal it."""
         with self.git.writing():
             before = self.team()
             if before.members[self.me()].role is not Role.ADMIN:
                 raise WrongUse("only an admin changes the team", where=self.me())
             changed = [s for s in self.secrets() if team.recipients(s) != before.recipients(s)]
-            files = map(layout.file_of, changed)
+            left = [s for s in changed if not team.who_can_read(s)]
+            mine = [s for s in changed if layout.holder_of(s) in (None, self.me())]
+            files = map(layout.file_of, mine)
             self._may_write(before, self.me(), dict.fromkeys(files, "sealed anew"))
             text = team.text()
             signature = sign(text, self._writer(before)[1])
             contents: dict[str, bytes | None] = {FILE: text, SIGNATURE: signature}
-            for secret, content in self.contents(changed).items():
+            for secret, content in self.contents(set(mine) - set(left)).items():
                 contents[layout.file_of(secret)] = seal(secret, content, team.recipients(secret))
+            contents |= dict.fromkeys(map(layout.file_of, left))
             owed = {s: why for s in changed if (why := why_owed(before, team, s))}
             contents |= {layout.owed_of(s): mark(why) for s, why in owed.items()}
             self._commit(contents, message)
         if self.url:
             self.sync()
-        return len(changed), sorted(owed)
+        return len(set(mine) - set(left)), sorted(owed)
 
     def _signs_as(self, team: Team) -> tuple[str | None, Path | None]:
         name = team.name_of(self.own.public)
@@ -314,11 +320,12 @@ class Repository:
             secret = layout.secret_of(path)
             if not secret or (blob is None and is_admin):
                 continue
-            if name not in (able := team.who_can_read(secret)):
+            if name not in (able := team.who_can_write(secret)):
                 short = secret.partition("/")[2]
+                may = "read" if able == team.who_can_read(secret) else "write"
                 raise WrongUse(
                     f"{name} may not change the secret {secret}",
-                    why=f"only {', '.join(able) or 'nobody'} may read it",
+                    why=f"only {', '.join(able) or 'nobody'} may {may} it",
                     fix=f"ask one of them for its value; disco secrets forget {short} gives it up, "
                     "and it can be set again"
                     if is_admin

@@ -12,6 +12,7 @@ import pydantic
 
 from disco.stack.model import Model, var
 from disco.stack.typed import typed_text
+from disco.store.team import layout
 from disco.store.team.keys import PublicKey
 from disco.store.team.roles import Role
 
@@ -98,11 +99,22 @@ class Team(Model):
         return self.model_dump(mode="python")
 
     def who_can_read(self, path: str) -> tuple[str, ...]:
-        """Names of members. path: of a secret, `STACK/COMPONENT/NAME`."""
+        """Names of members. path: of a secret, `STACK/COMPONENT/NAME`. A share of a vault's key is
+        its holder's alone, whatever the patterns say; nobody's when that member left."""
+        if (holder := layout.holder_of(path)) is not None:
+            return (holder,) if holder in self.members else ()
         for pattern, names in self.access.items():
             if fnmatch.fnmatchcase(path, pattern):
                 return tuple(sorted(names))
         return tuple(sorted(self.members))
+
+    def who_can_write(self, path: str) -> tuple[str, ...]:
+        """Names of members. Shares are made by who begins the vault: by those who may read its
+        other keys."""
+        if layout.holder_of(path) is None:
+            return self.who_can_read(path)
+        keys = f"{path.partition('/')[0]}/{layout.VAULT_KEYS}"
+        return tuple(sorted({*self.who_can_read(path), *self.who_can_read(keys)}))
 
     def recipients(self, path: str) -> tuple[PublicKey, ...]:
         """Every key that must open a secret."""
