@@ -193,7 +193,7 @@ def restart_vault_pod(cluster: ClusterState, index: int, now: float) -> None:
     vault = vault_of(cluster)
     claim = cluster.objects[CLAIM.format(index)]
     pod = vault.pods[index]
-    pod.sealed, pod.up_at = True, now + DELAY_S
+    pod.sealed, pod.up_at, pod.given = True, now + DELAY_S, []
     if claim["metadata"].pop("deletionTimestamp", None):
         pod.data_at = None
     join_raft(vault, now)

@@ -23,6 +23,8 @@ def view(stack: SimulatedStack) -> dict[str, Any]:
     state: State = stack.state
     secrets: dict[str, Any] = {n: store.fields(n) for n in store.names()}
     keys = secrets.pop(KEYS, {})
+    shares = [secrets.pop(n)["share"] for n in sorted(secrets) if n.startswith(layout.SHARE)]
+    keys |= {f"unseal_{i}": key for i, key in enumerate(shares)}
     files = {p: store.shelf.file(p) for p in store.shelf.files() if p.startswith(layout.KEPT)}
     tree = {
         "networks": sorted(state.networks),
@@ -95,9 +97,16 @@ def _releases(cluster: ClusterState) -> dict[str, Any]:
 
 def _vault(vault: VaultState, keys: dict[str, str]) -> dict[str, Any]:
     parts = dataclasses.asdict(vault)
-    opened = keys == {"root_token": vault.root_token, "unseal_0": vault.key}
+    told = {f"unseal_{i}": key for i, key in enumerate(vault.keys)}
+    opened = keys == {"root_token": vault.root_token, **told}
     pods = {
         i: {"has_data": p.data_at is not None, "sealed": p.sealed, "revision": p.revision}
         for i, p in vault.pods.items()
     }
-    return {**parts, "pods": pods, "root_token": "", "key": "", "the store has its keys": opened}
+    return {
+        **parts,
+        "pods": pods,
+        "root_token": "",
+        "keys": len(vault.keys),
+        "the store has its keys": opened,
+    }

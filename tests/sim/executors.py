@@ -13,6 +13,7 @@ from disco.engine.secret import Lookup
 from disco.hosts import actions as on_hosts
 from disco.kube import actions as on_kube
 from disco.layers.platform import openbao
+from disco.layers.platform.vault_shares import GiveShare, SealVault, ShareExecutors
 from disco.layers.platform.vault_snapshot import Restorer, RestoreVault
 from disco.nspawn import actions as on_nspawn
 from disco.store.actions import Discard, Forget, Remember, discard, forget
@@ -35,6 +36,7 @@ def executors(
     hosts = HostExecutors(simulation, lookup, artifacts.path)
     cluster = SimulatedKubeExecutors(kube, lookup, artifacts.path, simulation)
     vault = openbao.VaultExecutors(kube, store)
+    shares = ShareExecutors(kube, store)
     nspawn = NspawnExecutors(simulation, lookup)
     found: dict[str, Any] = {
         Obtain.kind: artifacts.obtain,
@@ -60,6 +62,8 @@ def executors(
         openbao.InitVault.kind: vault.init,
         openbao.UnsealVault.kind: vault.unseal,
         openbao.SetUpVault.kind: vault.set_up,
+        GiveShare.kind: shares.give,
+        SealVault.kind: shares.seal,
         RestoreVault.kind: Restorer(kube, store),  # the simulated vault has no snapshots: refused
         on_nspawn.MakeNetwork.kind: nspawn.make_network,
         on_nspawn.MakeHost.kind: nspawn.make,

@@ -39,6 +39,9 @@ vault: {replicas: 3}
 chains:
   akash: {validators: 3, full_nodes: 1}
 """
+QUORUM = IRON.replace("name: iron", "name: quorum").replace(
+    "{replicas: 3}", "{replicas: 3, holders: [anna, ben, carla], threshold: 2}"
+)
 STACKS = {
     "devnet": (EXAMPLES / "devnet.yaml").read_text(),
     "three": (EXAMPLES / "three.yaml").read_text(),

@@ -32,22 +32,25 @@ class PodVault:
     """One pod of the vault.
 
     data_at: when its volume has (or will have) data; None: empty. up_at: when it answers.
-    revision: what its StatefulSet said when it was started.
+    revision: what its StatefulSet said when it was started. given: shares since it is sealed.
     """
 
     data_at: float | None = None
     sealed: bool = True
     up_at: float = 0.0
     revision: str = ""
+    given: list[str] = field(default_factory=list)
 
 
 @dataclass
 class VaultState:
-    """What the vault holds, on the volumes of its pods together."""
+    """What the vault holds, on the volumes of its pods together. keys: its shares, of which so
+    many (threshold) open it."""
 
     pods: dict[int, PodVault] = field(default_factory=dict)
     root_token: str = ""
-    key: str = ""
+    keys: list[str] = field(default_factory=list)
+    threshold: int = 1
     mounts: dict[str, Any] = field(default_factory=dict)
     logins: dict[str, Any] = field(default_factory=dict)
     login_config: dict[str, Any] = field(default_factory=dict)

@@ -108,6 +108,15 @@ class SimulatedStore(Store):
         self._simulation.count(f"secret {name}")
         self._simulation.tick(f"after the secret {name} was written")
 
+    def put_all(self, secrets: Mapping[str, dict[str, str] | None], why: str) -> None:
+        names = ", ".join(sorted(n for n, f in secrets.items() if f is not None))
+        self._simulation.tick(f"before the secrets {names} are written")
+        super().put_all(secrets, why)
+        for name in secrets:
+            self._opened.pop(name, None)
+            self._simulation.count(f"secret {name}")
+        self._simulation.tick(f"after the secrets {names} were written")
+
     def forget(self, name: str) -> None:
         super().forget(name)
         self._simulation.tick(f"after the secret {name} was forgotten")

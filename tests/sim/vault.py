@@ -55,9 +55,13 @@ def _reply(
         return 503, {"message": f"{target} has not started"}
     match method, path:
         case "GET", "sys/seal-status":
-            return 200, {"initialized": _has_data(pod, now), "sealed": pod.sealed}
+            return 200, _seal_status(vault, pod, now)
+        case "GET", "sys/leader":
+            return 200, {"is_self": index == _leading(vault)}
+        case "PUT", "sys/seal":
+            return _seal(simulation, vault, index, headers.get("X-Vault-Token", ""))
         case "PUT", "sys/init":
-            return _init(simulation, vault, index)
+            return _init(simulation, vault, index, body)
         case "PUT", "sys/unseal":
             return _unseal(simulation, vault, index, body["key"])
     raise simulation.refuse(f"nobody taught the simulated vault {method} {path}")
@@ -79,29 +83,60 @@ def _has_data(pod: PodVault, now: float) -> bool:
     return pod.data_at is not None and now >= pod.data_at
 
 
-def _init(simulation: Simulation, vault: VaultState, index: int) -> Reply:
+def _seal_status(vault: VaultState, pod: PodVault, now: float) -> dict[str, Any]:
+    return {
+        "initialized": _has_data(pod, now),
+        "sealed": pod.sealed,
+        "t": vault.threshold,
+        "n": len(vault.keys),
+        "progress": len(pod.given),
+    }
+
+
+def _leading(vault: VaultState) -> int | None:
+    return next((i for i, p in sorted(vault.pods.items()) if not p.sealed), None)
+
+
+def _seal(simulation: Simulation, vault: VaultState, index: int, token: str) -> Reply:
+    if token != vault.root_token:
+        return 403, {"errors": ["permission denied"]}
+    if index != _leading(vault):
+        return 500, {"errors": ["cannot seal when in standby mode"]}
+    vault.pods[index].sealed = True
+    simulation.tick(f"after openbao-{index} was sealed")
+    return 204, {}
+
+
+def _init(simulation: Simulation, vault: VaultState, index: int, body: Any) -> Reply:
     others = [i for i, p in vault.pods.items() if p.data_at is not None]
     if others:
         raise simulation.refuse(f"init of a vault that is initialised (pods {others})")
     nth = simulation.count("vault init")
-    vault.root_token, vault.key = f"CANARY:root:{nth}", f"CANARY:unseal:{nth}"
+    vault.root_token, vault.threshold = f"CANARY:root:{nth}", body["secret_threshold"]
+    vault.keys = [f"CANARY:unseal:{nth}:{i}" for i in range(body["secret_shares"])]
     vault.pods[index].data_at = simulation.state.now
     for part in (vault.mounts, vault.logins, vault.policies, vault.roles, vault.secrets):
         part.clear()
     simulation.tick("after the vault told its keys")
-    return 200, {"keys_base64": [vault.key], "root_token": vault.root_token}
+    return 200, {"keys_base64": list(vault.keys), "root_token": vault.root_token}
 
 
 def _unseal(simulation: Simulation, vault: VaultState, index: int, key: str) -> Reply:
     pod = vault.pods[index]
     if not _has_data(pod, simulation.state.now):
         raise simulation.refuse(f"openbao-{index} is unsealed before it is initialised")
-    if key != vault.key:
-        return 400, {"errors": ["cipher: message authentication failed"]}
-    pod.sealed = False
-    clusters.join_raft(vault, simulation.state.now)
-    simulation.tick(f"after openbao-{index} was unsealed")
-    return 200, {"sealed": False}
+    if pod.sealed and key not in pod.given:
+        pod.given.append(key)
+    if pod.sealed and len(pod.given) >= vault.threshold:
+        given, pod.given = pod.given, []
+        if not set(given) <= set(vault.keys):
+            return 400, {"errors": ["cipher: message authentication failed"]}
+        pod.sealed = False
+        clusters.join_raft(vault, simulation.state.now)
+        simulation.tick(f"after openbao-{index} was unsealed")
+    else:
+        simulation.tick(f"after openbao-{index} was given a share")
+    return 200, _seal_status(vault, pod, simulation.state.now)
 
 
 def _leader(

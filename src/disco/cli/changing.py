@@ -29,6 +29,8 @@ from disco.engine.leaving import Before
 from disco.engine.lock import Held
 from disco.engine.narrow import WHOLE, Aim, narrowed
 from disco.engine.plan import Look, Plan
+from disco.layers.platform.quorum import refuse_strangers
+from disco.layers.platform.vault import VaultSpec
 from disco.layers.servers.local import LocalServers
 from disco.stack.model import Model
 from disco.store import shared
@@ -67,6 +69,7 @@ class Way:
         name, graph, lowest = session.loaded.name, session.graph, self.lowest_going
         if lowest is None:
             refuse_missing(session.loaded, session.store)
+            refuse_holders(session)
         before = await session.before()
         looks = await planning.observe(graph, session.world, lowest)
         left = await leaving.parts(before, looks, session.world, lowest) if before else ()
@@ -81,6 +84,13 @@ class Way:
         planning.refuse_protected(plan, _specs(session, before))
         self.must_be(plan)
         return plan, looks
+
+
+def refuse_holders(session: Session) -> None:
+    """Before anything is done: shares of a vault's key can be sealed for members only."""
+    for node in session.graph:
+        if isinstance(node.spec, VaultSpec):
+            refuse_strangers(session.store, node.spec.quorum, f"{session.loaded.path}: vault")
 
 
 def _specs(session: Session, before: Before | None) -> dict[str, Model]:

@@ -19,7 +19,7 @@ OfStack = Annotated[
 
 artifacts = App(name="artifacts", group=THINGS, help="Programs and images: what is held here.")
 chain = App(name="chain", group=THINGS, help="Blockchains that can be run.")
-vault = App(name="vault", group=THINGS, help="What the vault holds: kept, and put back.")
+vault = App(name="vault", group=THINGS, help="Open and close the vault; keep what it holds.")
 for part in (artifacts, chain, vault):
     app.command(part)
 
@@ -141,6 +141,34 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 
     data(app.generate_completion(shell=shell))
     return 0
+
+
+@vault.command(name="status")
+def vault_status(*, file: File = STACK, json: Json = False) -> int:
+    """Tell of each pod of the vault whether it is sealed, and how many shares it was given."""
+    from disco.cli import vault as module
+
+    return run(module.status(file, json))
+
+
+@vault.command
+def unseal(*, file: File = STACK) -> int:
+    """Give my share of the vault's key to each pod that is sealed.
+
+    It is opened on this machine, and no other one is; when enough holders have done so, the vault
+    is unsealed. A vault without holders is unsealed by the key in the store.
+    """
+    from disco.cli import vault as module
+
+    return run(module.unseal(file))
+
+
+@vault.command
+def seal(*, file: File = STACK, yes: Yes = False) -> int:
+    """Seal the vault: nobody gets a secret from it until it is unsealed."""
+    from disco.cli import vault as module
+
+    return run(module.seal(file, yes))
 
 
 @vault.command

@@ -1,18 +1,74 @@
-"""`disco vault`: keep what the vault holds, and put it back."""
+"""`disco vault`: see whether it is open, open and close it, keep what it holds, put it back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from disco.cli import human, speak
-from disco.cli.changing import Way, agree, change
+from disco.cli.app import of
+from disco.cli.changing import Told, Way, agree, change
 from disco.cli.wiring import Session, open_stack
-from disco.engine.component import Layer
-from disco.engine.errors import Exit, WrongUse
+from disco.engine.action import Action
+from disco.engine.component import Layer, Step
+from disco.engine.errors import DiscoError, Exit, WrongUse
 from disco.engine.plan import Look, Part, Plan
-from disco.layers.platform import vault_snapshot
+from disco.layers.platform import quorum, vault_shares, vault_snapshot
+from disco.layers.platform.openbao import NAME, OpenBao, SealStatus
+from disco.layers.platform.quorum import KEYS
 from disco.layers.platform.vault import Vault
+from disco.layers.platform.vault_shares import GiveShare, SealVault
+from disco.store.team.repository import Repository
+
+HEADINGS = ["pod", "state", "leads", "shares", "given", "version"]
+SeenPods = dict[int, SealStatus | DiscoError]
+
+
+async def status(file: Path, as_json: bool) -> int:
+    """Print each pod's state. Red when one is sealed, or does not answer."""
+    async with open_stack(file) as session:
+        vault = await _vault(session)
+        bao = OpenBao(session.kube, vault.kubernetes.cluster)
+        with speak.doing("asking the vault"):
+            found = await vault_shares.statuses(bao, vault.spec.replicas)
+            leader = await vault_shares.leader(bao, found)
+        holders = quorum.kept(session.store, _threshold(found))
+    if as_json:
+        pods = [_data(pod, seal, leader) for pod, seal in found.items()]
+        speak.data_json({"pods": pods, "holders": list(holders.holders)})
+    else:
+        speak.data_table(HEADINGS, [_row(pod, seal, leader) for pod, seal in found.items()])
+        for line in vault_shares.told(found, holders):
+            speak.talk(line, "yellow")
+        if holders.holders:
+            speak.talk(f"It takes {holders} to unseal it.")
+    return int(Exit.DONE if _is_open(found) else Exit.RED)
+
+
+async def unseal(file: Path) -> int:
+    """Give my share, and tell what is still needed."""
+
+    async def after(session: Session, told: Told) -> int:
+        vault = await _vault(session)
+        _seal_anew(session)
+        bao = OpenBao(session.kube, vault.kubernetes.cluster)
+        found = await vault_shares.statuses(bao, vault.spec.replicas)
+        lines = vault_shares.told(found, quorum.kept(session.store), _me(session))
+        for line in lines:
+            speak.talk(line, "yellow")
+        if not lines:
+            speak.talk(f"The vault is unsealed. What waits for it: disco apply{of(file)}", "green")
+        return int(Exit.DONE)
+
+    confirm = agree(True, "")
+    return await change(file, "vault unseal", _Give("platform"), confirm, 1, after)
+
+
+async def seal(file: Path, yes: bool) -> int:
+    """Close it: nobody gets a secret from it until it is unsealed."""
+    confirm = agree(yes, "Seal it?")
+    return await change(file, "vault seal", _Seal("platform"), confirm, 1)
 
 
 async def snapshot(file: Path, to: Path) -> int:
@@ -36,6 +92,37 @@ async def restore(file: Path, path: Path, yes: bool, allow_destroy: bool) -> int
 
 
 @dataclass(frozen=True)
+class _Give(Way):
+    async def plan(self, session: Session) -> tuple[Plan, dict[str, Look]]:
+        vault, store = await _vault(session), session.store
+        if KEYS in store.names() and not quorum.kept(store).holders:
+            action: Action = vault.opens()[0]
+            told = "unseal the vault"
+        else:
+            action, told = _share(session, vault)
+        bao = OpenBao(session.kube, vault.kubernetes.cluster)
+        found = await vault_shares.statuses(bao, vault.spec.replicas)
+        waits = any(_is_sealed(s) for s in found.values())
+        steps = (Step("share", told, (action,), (), 2),) if waits else ()
+        return _plan(session, vault, steps), {}
+
+
+@dataclass(frozen=True)
+class _Seal(Way):
+    async def plan(self, session: Session) -> tuple[Plan, dict[str, Look]]:
+        vault = await _vault(session)
+        cluster, replicas = vault.kubernetes.cluster, vault.spec.replicas
+        found = await vault_shares.statuses(OpenBao(session.kube, cluster), replicas)
+        opens = quorum.kept(session.store, _threshold(found))
+        by = f"{opens} unseal it" if opens.holders else "disco vault unseal or disco apply"
+        title = f"seal the vault: no pod gets a secret from it, nor DISCO, until {by}"
+        action = SealVault(cluster, replicas)
+        open_ = any(isinstance(s, SealStatus) and not s.sealed for s in found.values())
+        steps = (Step("seal", title, (action,), (), 5),) if open_ else ()
+        return _plan(session, vault, steps), {}
+
+
+@dataclass(frozen=True)
 class _Back(Way):
     path: Path = Path()
 
@@ -43,9 +130,87 @@ class _Back(Way):
         vault = await _vault(session)
         found = vault_snapshot.opened(session.store, self.path)
         steps = tuple(vault_snapshot.steps(vault, found, self.path))
-        lost = tuple(d for s in steps for a in s.actions for d in a.destroys)
-        part = Part(vault.name, Layer.PLATFORM, steps, (), loses=lost)
-        return Plan(session.loaded.name, (part,), narrowed=True), {}
+        return _plan(session, vault, steps), {}
+
+
+def _plan(session: Session, vault: Vault, steps: tuple[Step, ...]) -> Plan:
+    lost = tuple(d for s in steps for a in s.actions for d in a.destroys)
+    part = Part(vault.name, Layer.PLATFORM, steps, (), loses=lost)
+    return Plan(session.loaded.name, (part,), narrowed=True)
+
+
+def _share(session: Session, vault: Vault) -> tuple[GiveShare, str]:
+    """What gives my share. Raises WrongUse for who has none."""
+    me, kept = _me(session), quorum.kept(session.store)
+    if not kept.holders:
+        raise WrongUse("the vault has no keys yet", fix="disco apply initialises it")
+    if me not in kept.holders:
+        raise WrongUse(
+            f"{me} has no share of the vault's key",
+            where="vault",
+            why=f"shares are {', '.join(kept.holders)}'s",
+            fix="ask them: disco vault unseal, each on their own machine",
+        )
+    cluster, replicas = vault.kubernetes.cluster, vault.spec.replicas
+    action = GiveShare(cluster, replicas, me, quorum.share(me))
+    return action, f"give {me}'s share to the vault"
+
+
+def _seal_anew(session: Session) -> None:
+    """My share for the keys that I have now: nobody else can do it."""
+    shelf = session.store.shelf
+    if not isinstance(shelf, Repository) or not shelf.is_there:
+        return
+    secret = f"{session.store.stack}/{quorum.share(shelf.me()).name}"
+    if secret in shelf.wrong():
+        shelf.write(f"Seal {secret} for other keys", {secret: shelf.content(secret)})
+
+
+def _me(session: Session) -> str:
+    shelf = session.store.shelf
+    return shelf.me() if isinstance(shelf, Repository) and shelf.is_there else ""
+
+
+def _is_sealed(seal: SealStatus | DiscoError) -> bool:
+    return isinstance(seal, SealStatus) and seal.sealed and seal.initialized
+
+
+def _is_open(found: SeenPods) -> bool:
+    return all(isinstance(s, SealStatus) and not s.sealed for s in found.values())
+
+
+def _threshold(found: SeenPods) -> int:
+    return max((s.threshold for s in found.values() if isinstance(s, SealStatus)), default=1)
+
+
+def _row(pod: int, seal: SealStatus | DiscoError, leader: int | None) -> list[str]:
+    if isinstance(seal, DiscoError):
+        return [f"{NAME}-{pod}", "does not answer", "", "", "", ""]
+    state = "sealed" if seal.sealed else "unsealed"
+    return [
+        f"{NAME}-{pod}",
+        state if seal.initialized else "empty",
+        "yes" if pod == leader else "",
+        f"{seal.threshold} of {seal.shares}" if seal.initialized else "",
+        f"{seal.given} of {seal.threshold}" if seal.sealed and seal.initialized else "",
+        seal.version,
+    ]
+
+
+def _data(pod: int, seal: SealStatus | DiscoError, leader: int | None) -> dict[str, Any]:
+    name = f"{NAME}-{pod}"
+    if isinstance(seal, DiscoError):
+        return {"pod": name, "error": seal.why or seal.what}
+    return {
+        "pod": name,
+        "initialized": seal.initialized,
+        "sealed": seal.sealed,
+        "leads": pod == leader,
+        "threshold": seal.threshold,
+        "shares": seal.shares,
+        "given": seal.given,
+        "version": seal.version,
+    }
 
 
 async def _vault(session: Session) -> Vault:

@@ -41,6 +41,7 @@ from disco.kube.execute import KubeExecutors
 from disco.kube.reader import Kube
 from disco.layers import registry
 from disco.layers.platform import openbao
+from disco.layers.platform.vault_shares import GiveShare, SealVault, ShareExecutors
 from disco.layers.platform.vault_snapshot import Restorer, RestoreVault
 from disco.nspawn import executors as nspawn
 from disco.nspawn.reader import Nspawn
@@ -108,6 +109,7 @@ class Session:
         hosts = HostExecutors(self.sessions, self.lookup, self.find)
         kube = KubeExecutors(self.kube, self.lookup, self.find)
         vault = openbao.VaultExecutors(self.kube, self.store)
+        shares = ShareExecutors(self.kube, self.store)
         store = self.store
         executors: dict[str, Any] = {
             Obtain.kind: Obtainer(self.artifacts),
@@ -133,6 +135,8 @@ class Session:
             openbao.InitVault.kind: vault.init,
             openbao.UnsealVault.kind: vault.unseal,
             openbao.SetUpVault.kind: vault.set_up,
+            GiveShare.kind: shares.give,
+            SealVault.kind: shares.seal,
             RestoreVault.kind: Restorer(self.kube, self.store),
             **nspawn.executors(self.lookup),
         }

@@ -15,6 +15,7 @@ from disco.engine.plan import Plan
 from disco.engine.secret import Text
 from disco.hosts.actions import Put, Run, Unit
 from disco.layers.platform.openbao import OpenBao
+from disco.layers.platform.quorum import Quorum
 from sim import Process, SimulatedStack, SimulationError, in_virtual_time
 from sim.clock import VirtualLoop
 from sim.executors import executors
@@ -179,7 +180,7 @@ def vault_call(stack: SimulatedStack, call: Callable[[OpenBao], Any]) -> None:
 
 def test_a_vault_is_initialised_once(up: SimulatedStack) -> None:
     with pytest.raises(SimulationError, match="init of a vault that is initialised"):
-        vault_call(up, lambda bao: bao.init())
+        vault_call(up, lambda bao: bao.init(Quorum()))
 
 
 def test_a_vault_that_is_not_initialised_can_not_be_unsealed(stack: SimulatedStack) -> None:

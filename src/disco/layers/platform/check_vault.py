@@ -29,7 +29,9 @@ from disco.layers.platform.openbao import (
     SetUpVault,
     setup_digest,
 )
+from disco.layers.platform.quorum import OWN_KEY, Quorum, kept
 from disco.store.store import Store
+from disco.store.team.layout import SHARE
 
 if TYPE_CHECKING:
     from disco.layers.platform.vault import Vault
@@ -38,6 +40,7 @@ PROBE = "vault-probe"  # its namespace, its service account, and its role
 PROBE_SECRET = SecretRef("vault/probe")
 STRANGERS = (f"{PROBE}/default", "default/default")
 MAY = {"kv/data/disco/probe": {"read"}, f"kv/data/{SETUP}": {"deny"}, "sys/mounts": {"deny"}}
+SHARES_FIX = "put holders and threshold back in the file; new shares need bao operator rotate-keys"
 VOTES_WITHIN_S = 12.0  # a new member votes after ten seconds
 
 
@@ -45,6 +48,7 @@ def vault_checks(component: Vault, world: World) -> Iterator[Check]:
     kube, store, cluster = world[Kube], world[Store], component.kubernetes.cluster
     bao = OpenBao(kube, cluster)
     pods = [f"{NAME}-{i}" for i in range(component.spec.replicas)]
+    declared = component.spec.quorum
     seals = Once(lambda: _seals(bao, len(pods)))
 
     def root() -> str:
@@ -56,6 +60,8 @@ def vault_checks(component: Vault, world: World) -> Iterator[Check]:
             for pod, s in (await seals()).items()
         }
         faults["the store"] = "" if store.has(KEYS) else f"has no {KEYS}"
+        if store.has(KEYS) and not kept(store).holders and OWN_KEY not in store.fields(KEYS):
+            faults["the store"] = "has no share of its key"
         return counted(faults, "initialised, with the keys in the store", ", ".join(pods))
 
     async def ask_unsealed() -> Answer:
@@ -64,6 +70,11 @@ def vault_checks(component: Vault, world: World) -> Iterator[Check]:
             for pod, s in (await seals()).items()
         }
         return counted(faults, "pods unsealed", ", ".join(pods))
+
+    async def ask_shares() -> Answer:
+        told = [s for s in (await seals()).values() if isinstance(s, SealStatus) and s.initialized]
+        threshold = told[0].threshold if told else declared.threshold
+        return shares(kept(store, threshold), declared, store.owed())
 
     async def ask_raft() -> Answer:
         found = await bao.call(root(), "GET", "sys/storage/raft/configuration")
@@ -87,9 +98,16 @@ def vault_checks(component: Vault, world: World) -> Iterator[Check]:
     yield Check(
         "vault/unsealed",
         "Is every pod of the vault unsealed?",
-        "disco apply unseals; kubectl -n vault logs NAME says why it was sealed",
+        f"{opens(declared)}; kubectl -n vault logs NAME says why it was sealed",
         ask_unsealed,
     )
+    if declared.holders or kept(store).holders:
+        yield Check(
+            "vault/shares",
+            "Has everybody a share of its key whom the file names, and nobody else?",
+            SHARES_FIX,
+            ask_shares,
+        )
     yield Check(
         "vault/raft",
         "Has the vault a leader that clients reach, and do all its pods vote?",
@@ -127,6 +145,26 @@ def vault_checks(component: Vault, world: World) -> Iterator[Check]:
         reads_only=False,
     )
     yield release_check("vault", component, world)
+
+
+def opens(quorum: Quorum) -> str:
+    """What unseals it."""
+    if not quorum.holders:
+        return "disco apply unseals"
+    return f"{quorum} unseal it, each with disco vault unseal"
+
+
+def shares(there: Quorum, declared: Quorum, owed: Mapping[str, str]) -> Answer:
+    """there: by the store and the vault. owed: secrets that somebody knows who left."""
+    faults = dict.fromkeys(there.holders, "holds a share, and the file does not name it")
+    for name in declared.holders:
+        faults[name] = "" if name in there.holders else "has no share"
+    for secret in owed:
+        if secret.startswith(SHARE):
+            faults[secret.removeprefix(SHARE)] = "left with a share"
+    if there.threshold != declared.threshold:
+        faults["threshold"] = f"is {there.threshold}, not {declared.threshold}"
+    return counted(faults, "hold a share", f"{there} unseal it")
 
 
 async def _seals(bao: OpenBao, replicas: int) -> dict[str, SealStatus | str]:

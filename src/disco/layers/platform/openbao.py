@@ -4,11 +4,16 @@ A vault makes its own keys and tells them once. If DISCO is killed between that 
 store, they are lost; so it is noted beforehand that an init was begun, and a vault that is found
 initialised with such a note and no keys has never held anything: it is emptied and begun again.
 A vault that is initialised without a note is somebody's, and is left alone.
+
+Where members of the team hold shares of its key, the init's process has all of them in memory: it
+keeps them, each sealed for its holder, in one commit, and unseals the new vault with them. No other
+process ever has more than its own member's.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -21,18 +26,27 @@ from disco.kube.errors import translated
 from disco.kube.reader import Kube
 from disco.kube.revealing import reveal
 from disco.kube.rollout import behind
+from disco.layers.platform.quorum import KEYS as KEYS
+from disco.layers.platform.quorum import (
+    OWN_KEY,
+    Quorum,
+    kept,
+    refuse_strangers,
+    sealed,
+    secrets_of,
+    share,
+)
 from disco.store.store import Store
 
 NAMESPACE = "vault"
 NAME = "openbao"
 PORT = 8200
-KEYS = "vault/init"
 BEGUN = "vault/init-begun"
 SETUP = "disco/setup"
-UNSEAL = "/v1/sys/unseal"
+UNSEAL, SEAL = "/v1/sys/unseal", "/v1/sys/seal"
 SNAPSHOT = "sys/storage/raft/snapshot"
 SNAPSHOT_S = 120.0
-SHARES, THRESHOLD = 1, 1
+POD_S = 60.0  # for each pod to be unsealed, and once for them to find a leader
 
 
 @dataclass(frozen=True)
@@ -50,14 +64,20 @@ class InitVault(VaultAction):
 
     kind: ClassVar[str] = "vault-init"
     replicas: int
+    quorum: Quorum = field(default_factory=Quorum)
 
     def describe(self) -> str:
+        if self.quorum.holders:
+            return (
+                f"initialise the vault and unseal it once; {', '.join(self.quorum.holders)} get a "
+                f"share each, sealed for that member alone, and its root token goes to {KEYS}"
+            )
         return f"initialise the vault; its unseal key and root token go to the store as {KEYS}"
 
     def command(self) -> str:
         return (
-            f"kubectl -n {NAMESPACE} exec {NAME}-0 -- "
-            f"bao operator init -key-shares={SHARES} -key-threshold={THRESHOLD}"
+            f"kubectl -n {NAMESPACE} exec {NAME}-0 -- bao operator init "
+            f"-key-shares={self.quorum.shares} -key-threshold={self.quorum.threshold}"
         )
 
 
@@ -68,17 +88,17 @@ class UnsealVault(VaultAction):
 
     kind: ClassVar[str] = "vault-unseal"
     replicas: int
-
-    @property
-    def within_s(self) -> float:
-        """A minute for each pod, and one for them to find a leader."""
-        return 60.0 * (self.replicas + 1)
+    quorum: Quorum = field(default_factory=Quorum)
 
     def describe(self) -> str:
+        if self.quorum.holders:
+            return f"see that the vault is unsealed by {self.quorum}: disco vault unseal"
         return f"unseal the vault's {self.replicas} pod(s)"
 
     def command(self) -> str:
-        key = SecretRef(KEYS, "unseal_0")
+        if self.quorum.holders:
+            return "disco vault unseal"
+        key = SecretRef(KEYS, OWN_KEY)
         return "\n".join(
             f"kubectl -n {NAMESPACE} exec -i {NAME}-{i} -- bao operator unseal - <<< '{key}'"
             for i in range(self.replicas)
@@ -118,8 +138,26 @@ class SetUpVault(VaultAction):
 
 @dataclass(frozen=True)
 class SealStatus:
+    """given: shares since it was sealed, of the threshold that are needed of all of them."""
+
     initialized: bool
     sealed: bool
+    given: int = 0
+    threshold: int = 1
+    shares: int = 1
+    version: str = ""
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> SealStatus:
+        """answer: of `sys/seal-status`; a pod that is empty has no shares yet."""
+        return cls(
+            bool(answer["initialized"]),
+            bool(answer["sealed"]),
+            int(answer.get("progress", 0)),
+            int(answer.get("t", 1)),
+            int(answer.get("n", 1)),
+            str(answer.get("version", "")),
+        )
 
 
 class OpenBao:
@@ -131,14 +169,24 @@ class OpenBao:
 
     async def seal_status(self, pod: int) -> SealStatus:
         answer = await self._call(f"pods/{NAME}-{pod}", "GET", "/v1/sys/seal-status")
-        return SealStatus(bool(answer["initialized"]), bool(answer["sealed"]))
+        return SealStatus.of(answer)
 
-    async def init(self) -> dict[str, Any]:
-        body = {"secret_shares": SHARES, "secret_threshold": THRESHOLD}
+    async def leads(self, pod: int) -> bool:
+        """Whether it is the one that answers; asked of those that are unsealed."""
+        answer = await self._call(f"pods/{NAME}-{pod}", "GET", "/v1/sys/leader")
+        return bool(answer["is_self"])
+
+    async def init(self, quorum: Quorum) -> dict[str, Any]:
+        body = {"secret_shares": quorum.shares, "secret_threshold": quorum.threshold}
         return await self._call(f"pods/{NAME}-0", "PUT", "/v1/sys/init", body)
 
-    async def unseal(self, pod: int, key: str) -> None:
-        await self._call(f"pods/{NAME}-{pod}", "PUT", UNSEAL, {"key": key})
+    async def unseal(self, pod: int, key: str) -> SealStatus:
+        answer = await self._call(f"pods/{NAME}-{pod}", "PUT", UNSEAL, {"key": key})
+        return SealStatus.of(answer)
+
+    async def seal(self, pod: int, token: str) -> None:
+        """Only the one that leads takes it."""
+        await self._call(f"pods/{NAME}-{pod}", "PUT", SEAL, None, token)
 
     async def call(self, token: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
         return await self._call(f"services/{NAME}-active", method, f"/v1/{path}", body, token)
@@ -228,6 +276,7 @@ class VaultExecutors:
 
     async def init(self, action: InitVault, report: Report) -> None:
         bao = OpenBao(self._kube, action.cluster)
+        refuse_strangers(self._store, action.quorum)
         has_data = await self._has_data(action, bao, report)
         if has_data and self._store.has(KEYS):
             self._store.discard(BEGUN)  # a stale note would empty a vault that lost its keys
@@ -237,10 +286,15 @@ class VaultExecutors:
         self._store.forget(KEYS)  # those of a vault that is gone would pass for this one's
         self._store.keep(BEGUN, b"begun\n")
         report("initialising", None)
-        answer = await bao.init()
-        keys = {f"unseal_{i}": k for i, k in enumerate(answer["keys_base64"])}
-        self._store.put(KEYS, {"root_token": answer["root_token"], **keys})
+        answer = await bao.init(action.quorum)
+        keys: list[str] = answer["keys_base64"]
+        secrets = secrets_of(keys, answer["root_token"], action.quorum)
+        stale = {share(n).name: None for n in kept(self._store).holders}
+        self._store.put_all({**stale, **secrets}, "Keep the keys of a new vault")
         self._store.discard(BEGUN)
+        if action.quorum.holders:
+            enough = keys[: action.quorum.threshold]
+            await self._until_unsealed(action, bao, enough, report)
 
     async def _has_data(self, action: InitVault, bao: OpenBao, report: Report) -> bool:
         """Whether any pod has: one that lost its volume joins the others again, it is not
@@ -287,29 +341,11 @@ class VaultExecutors:
 
     async def unseal(self, action: UnsealVault, report: Report) -> None:
         bao = OpenBao(self._kube, action.cluster)
-        refused: list[DiscoError] = []
-
-        async def test() -> str:
-            try:
-                sealed = await self._unseal_once(action, bao)
-            except DiscoError as error:
-                if error.retry is Retry.LIKELY or "(404)" in error.why:  # it is being replaced
-                    raise
-                refused.append(error)  # a wrong key, say: no other comes of waiting
-                return ""
-            return sealed or await rolling_out(self._kube, action.cluster)
-
-        await self._kube.until(
-            action.cluster,
-            f"{NAME} is unsealed",
-            test,
-            action.within_s,
-            lambda n: report(n, None),
-            pause_s=0.5,
+        fields = self._store.fields(KEYS)
+        await self._until_unsealed(
+            action, bao, [fields[OWN_KEY]] if OWN_KEY in fields else [], report
         )
-        if refused:
-            raise refused[0]
-        token = self._store.lookup(SecretRef(KEYS, "root_token"))
+        token = fields["root_token"]
 
         async def leader() -> str:
             await bao.call(token, "GET", "sys/mounts")
@@ -319,22 +355,55 @@ class VaultExecutors:
             action.cluster, "the vault has a leader", leader, 60, lambda n: report(n, None)
         )
 
-    async def _unseal_once(self, action: UnsealVault, bao: OpenBao) -> str:
+    async def _until_unsealed(
+        self, action: InitVault | UnsealVault, bao: OpenBao, keys: Sequence[str], report: Report
+    ) -> None:
+        """keys: that together unseal it; none where its holders have to. Raises DiscoError."""
+        refused: list[DiscoError] = []
+
+        async def test() -> str:
+            try:
+                left = await self._unseal_once(action, bao, keys)
+            except DiscoError as error:
+                if error.retry is Retry.LIKELY or "(404)" in error.why:  # it is being replaced
+                    raise
+                refused.append(error)  # a wrong key, say: no other comes of waiting
+                return ""
+            return left or await rolling_out(self._kube, action.cluster)
+
+        await self._kube.until(
+            action.cluster,
+            f"{NAME} is unsealed",
+            test,
+            POD_S * (action.replicas + 1),
+            lambda n: report(n, None),
+            pause_s=0.5,
+        )
+        if refused:
+            raise refused[0]
+
+    async def _unseal_once(
+        self, action: InitVault | UnsealVault, bao: OpenBao, keys: Sequence[str]
+    ) -> str:
         """Those that have data; the others join only somebody who is unsealed. What is missing."""
-        left = []
+        left, waiting, threshold = [], [], 1
         for pod in range(action.replicas):
             try:
                 seal = await bao.seal_status(pod)
             except DiscoError:  # being replaced, maybe
                 left.append(f"{NAME}-{pod} does not answer")
                 continue
-            if seal.sealed and seal.initialized:
-                for share in range(THRESHOLD):
-                    key = self._store.lookup(SecretRef(KEYS, f"unseal_{share}"))
+            if seal.sealed and seal.initialized and not keys:
+                waiting.append(f"{NAME}-{pod}")
+                threshold = seal.threshold
+            elif seal.sealed and seal.initialized:
+                for key in keys:
                     await bao.unseal(pod, key)
             if seal.sealed:
                 why = "is sealed" if seal.initialized else "has not joined raft"
                 left.append(f"{NAME}-{pod} {why}")
+        if waiting:
+            raise sealed(f"{NAMESPACE}/{NAME}", waiting, kept(self._store, threshold))
         return ", ".join(left)
 
     async def set_up(self, action: SetUpVault, report: Report) -> None:

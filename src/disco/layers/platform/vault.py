@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import pydantic
 
 from disco.engine.action import Action, secrets_in
 from disco.engine.check import Check
@@ -18,23 +20,27 @@ from disco.kube.reader import Kube
 from disco.layers.cluster.outputs import KubernetesOutputs
 from disco.layers.platform.fixed import SetThere, refused_storage, set_there
 from disco.layers.platform.openbao import (
+    BEGUN,
     KEYS,
     NAME,
     NAMESPACE,
     SETUP,
     InitVault,
     OpenBao,
+    SealStatus,
     SetUpVault,
     UnsealVault,
     rolling_out,
     setup_digest,
 )
+from disco.layers.platform.quorum import Quorum, kept
 from disco.layers.platform.seen import ClusterSeen, look
 from disco.layers.servers.artifacts import ArtifactsOutputs
 from disco.stack.model import Model, var
 from disco.store.actions import Forget, Remember, told_anew
 from disco.store.generate import Password
 from disco.store.store import Store
+from disco.store.team.layout import SHARE
 
 PROBE = "vault-probe"
 PROBE_SECRET = "vault/probe"
@@ -48,10 +54,29 @@ class VaultSpec(Model):
     """Pods that hold the data; 3 survive the loss of one, 5 of two. They can become more."""
     storage: str = var("1Gi", pattern=r"^\d+(Mi|Gi|Ti)$", unit="bytes")
     """The size of each pod's volume; it can't be changed later."""
+    holders: tuple[str, ...] = var(())
+    """Members of the team who get a share of its key each, which only they can read. None: the
+    store has the key, and `disco apply` unseals by itself."""
+    threshold: int = var(1, ge=1)
+    """So many holders have to give their share, each with `disco vault unseal`."""
     prevent_destroy: bool = False
     """Whether what would destroy its data is refused until this is false again."""
     on_drift: Literal["mend", "report"] = "mend"
     """What is done about changes that people made by hand: mended, or only reported."""
+
+    @pydantic.model_validator(mode="after")
+    def _can_be_opened(self) -> VaultSpec:
+        if len(set(self.holders)) < len(self.holders):
+            raise ValueError("a holder is named twice")
+        if self.threshold > max(len(self.holders), 1):
+            raise ValueError(f"{self.threshold} shares need as many holders")
+        if self.threshold < 2 <= len(self.holders):
+            raise ValueError("with two holders or more, threshold is at least 2")
+        return self
+
+    @property
+    def quorum(self) -> Quorum:
+        return Quorum(tuple(sorted(self.holders)), self.threshold)
 
 
 class VaultOutputs(Outputs):
@@ -60,9 +85,15 @@ class VaultOutputs(Outputs):
 
 @dataclass(frozen=True)
 class VaultSeen:
+    """shares: who holds them by the store, of a vault that is there. waits: pods that are sealed
+    until these give theirs. half_begun: an init was cut off before it was done with."""
+
     cluster: ClusterSeen = field(default_factory=ClusterSeen)
     sealed: bool = True
     is_set_up: bool = False
+    shares: Quorum = field(default_factory=Quorum)
+    waits: tuple[str, ...] = ()
+    half_begun: bool = False
 
 
 class Vault(Component):
@@ -89,30 +120,41 @@ class Vault(Component):
         seen = await look(world, cluster, list(self._all_steps()))
         if KEYS not in seen.secrets or f"{NAMESPACE}/{NAME}" not in seen.releases:
             return VaultSeen(seen)
-        bao = OpenBao(world[Kube], cluster)
+        bao, shares = OpenBao(world[Kube], cluster), Quorum()
+        half = world[Store].has_kept(BEGUN)
         try:
             pods = range(self.spec.replicas)
             statuses = await asyncio.gather(*(bao.seal_status(i) for i in pods))
+            shares, waits = _by_holders(statuses, world[Store])
             if any(s.sealed or not s.initialized for s in statuses):
-                return VaultSeen(seen)
+                return VaultSeen(seen, shares=shares, waits=waits, half_begun=half)
             if await rolling_out(world[Kube], cluster):  # who is replaced comes up sealed
-                return VaultSeen(seen)
+                return VaultSeen(seen, shares=shares, half_begun=half)
             token = world[Store].lookup(SecretRef(KEYS, "root_token"))
             setup = await bao.read(token, SETUP)
         except DiscoError:
-            return VaultSeen(seen)  # pods that don't answer have yet to be waited for
+            return VaultSeen(
+                seen, shares=shares
+            )  # pods that don't answer have yet to be waited for
         there = secrets_in(self._set_up) <= seen.secrets - seen.anew.keys()
         wanted = setup_digest(self._set_up, world[Store]) if there else ""
         is_set_up = there and (setup or {}).get("digest") == wanted
-        return VaultSeen(seen, sealed=False, is_set_up=is_set_up)
+        return VaultSeen(seen, False, is_set_up, shares, half_begun=half)
 
     def notes(self, seen: VaultSeen) -> list[str]:
-        return told_anew(seen.cluster.anew)
+        told = told_anew(seen.cluster.anew)
+        if seen.waits:
+            told.append(
+                f"{', '.join(seen.waits)} sealed: apply stops there until {seen.shares} gave their "
+                "shares, each with disco vault unseal"
+            )
+        return told
 
     def steps(self, seen: VaultSeen) -> Iterator[Step]:
         done = set(seen.cluster.done)
-        if not seen.sealed:
+        if (seen.shares.holders or not seen.sealed) and not seen.half_begun:
             done.add(self._init.identity)
+        if not seen.sealed:
             if self._release.identity in done:  # else it replaces pods
                 done.add(self._unseal.identity)
             if seen.is_set_up:
@@ -126,11 +168,11 @@ class Vault(Component):
 
     @property
     def _init(self) -> InitVault:
-        return InitVault(self.kubernetes.cluster, self.spec.replicas)
+        return InitVault(self.kubernetes.cluster, self.spec.replicas, self.spec.quorum)
 
     @property
     def _unseal(self) -> UnsealVault:
-        return UnsealVault(self.kubernetes.cluster, self.spec.replicas)
+        return UnsealVault(self.kubernetes.cluster, self.spec.replicas, self.spec.quorum)
 
     @property
     def _set_up(self) -> SetUpVault:
@@ -149,9 +191,12 @@ class Vault(Component):
         first = Remember(PROBE_SECRET, Password(32), rotates=True)
         yield Step("secret", "make the vault's first secret", (first,))
         yield Step("release", "install OpenBao", (self._release,), (), 3)
+        by = f", unsealed by {self.spec.quorum}" if self.spec.holders else ""
         yield Step(
             "open",
-            "initialise, unseal and set up the vault",
+            f"initialise and set up the vault{by}"
+            if by
+            else "initialise, unseal and set up the vault",
             (
                 self._init,
                 self._unseal,
@@ -209,7 +254,8 @@ class Vault(Component):
 
     def removal(self, seen: VaultSeen, ground_goes: bool) -> Iterator[Step]:
         cluster = self.kubernetes.cluster
-        forget = (Forget(KEYS),) if KEYS in seen.cluster.secrets else ()
+        keys = {n for n in seen.cluster.secrets if n == KEYS or n.startswith(SHARE)}
+        forget = tuple(Forget(n) for n in sorted(keys, key=lambda n: (n == KEYS, n)))
         if forget and ground_goes:
             yield Step("keys", "forget the keys of the vault that goes", forget)
         # The keys go last: while they are there, an earlier way out was cut off.
@@ -249,6 +295,16 @@ class Vault(Component):
                 )
             )
         return lines
+
+
+def _by_holders(statuses: Sequence[SealStatus], store: Store) -> tuple[Quorum, tuple[str, ...]]:
+    """Who holds shares of a vault that has been begun, and its pods that wait for them."""
+    there = [s for s in statuses if s.initialized]
+    shares = kept(store, there[0].threshold) if there else Quorum()
+    if not shares.holders:
+        return Quorum(), ()
+    waits = (f"{NAME}-{i}" for i, s in enumerate(statuses) if s.initialized and s.sealed)
+    return shares, tuple(waits)
 
 
 LOGIN = """set -eu; umask 077

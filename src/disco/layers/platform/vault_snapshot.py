@@ -22,7 +22,8 @@ from disco.engine.place import write_atomically
 from disco.engine.secret import SecretRef
 from disco.kube.access import Cluster
 from disco.kube.reader import Kube
-from disco.layers.platform.openbao import KEYS, NAME, NAMESPACE, THRESHOLD, OpenBao, VaultAction
+from disco.layers.platform.openbao import KEYS, NAME, NAMESPACE, OpenBao, VaultAction
+from disco.layers.platform.quorum import OWN_KEY
 from disco.layers.platform.vault import Vault
 from disco.store.store import Store
 from disco.store.team.repository import Repository
@@ -137,8 +138,7 @@ class Restorer:
     async def _unseal(self, bao: OpenBao, snapshot: Snapshot) -> None:
         """Raises DiscoError for a vault with other keys: those in the store must not be lost."""
         try:
-            for share in range(THRESHOLD):
-                await bao.unseal(0, snapshot.keys[f"unseal_{share}"])
+            await bao.unseal(0, snapshot.keys[OWN_KEY])
         except DiscoError as error:
             raise DiscoError(
                 "the vault takes no snapshot while it is sealed",

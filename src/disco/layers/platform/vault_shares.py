@@ -1,0 +1,164 @@
+"""Giving a member's share of the vault's key, and sealing the vault."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from disco.engine.errors import DiscoError
+from disco.engine.gate import Report
+from disco.engine.secret import SecretRef
+from disco.kube.errors import translated
+from disco.kube.reader import Kube
+from disco.layers.platform.openbao import (
+    KEYS,
+    NAME,
+    NAMESPACE,
+    POD_S,
+    OpenBao,
+    SealStatus,
+    VaultAction,
+)
+from disco.layers.platform.quorum import Quorum
+from disco.store.store import Store
+
+WRONG = "(400)"
+
+
+@dataclass(frozen=True)
+class GiveShare(VaultAction):
+    """One member's share, to every pod that is sealed. A pod counts the same share once."""
+
+    kind: ClassVar[str] = "vault-give-share"
+    replicas: int
+    member: str
+    share: SecretRef
+
+    @property
+    def touches(self) -> str:
+        return f"{super().touches}/{self.member}"
+
+    def describe(self) -> str:
+        return f"give {self.member}'s share to each pod of the vault that is sealed"
+
+    def command(self) -> str:
+        return "\n".join(
+            f"kubectl -n {NAMESPACE} exec -i {NAME}-{i} -- bao operator unseal - <<< '{self.share}'"
+            for i in range(self.replicas)
+        )
+
+
+@dataclass(frozen=True)
+class SealVault(VaultAction):
+    """Every pod of the vault forgets the key that opens its data."""
+
+    kind: ClassVar[str] = "vault-seal"
+    replicas: int
+
+    def describe(self) -> str:
+        return f"seal the vault's {self.replicas} pod(s): the one that leads, then the others"
+
+    def command(self) -> str:
+        others = f"kubectl -n {NAMESPACE} delete pod -l openbao-sealed=false"
+        return f"bao operator seal\n{others}"
+
+
+class ShareExecutors:
+    def __init__(self, kube: Kube, store: Store) -> None:
+        self._kube, self._store = kube, store
+
+    async def give(self, action: GiveShare, report: Report) -> None:
+        bao, key = OpenBao(self._kube, action.cluster), self._store.lookup(action.share)
+        for pod, seal in (await statuses(bao, action.replicas)).items():
+            if not isinstance(seal, SealStatus) or not (seal.sealed and seal.initialized):
+                continue
+            try:
+                await bao.unseal(pod, key)
+            except DiscoError as error:
+                raise _refused(pod, action.member, error) from None
+            report(f"{NAME}-{pod} has it", None)
+
+    async def seal(self, action: SealVault, report: Report) -> None:
+        bao = OpenBao(self._kube, action.cluster)
+        token = self._store.lookup(SecretRef(KEYS, "root_token"))
+        http = self._kube.http(action.cluster)
+        open_ = await _unsealed(bao, action.replicas)
+        for pod in open_:
+            if await bao.leads(pod):
+                await bao.seal(pod, token)
+        for pod in await _unsealed(bao, action.replicas):  # only who leads can be asked to
+            path = f"/api/v1/namespaces/{NAMESPACE}/pods/{NAME}-{pod}"
+            report(f"{NAME}-{pod} starts anew, sealed", None)
+            with translated(action.cluster, f"delete {path}"):
+                await http.delete(path, params={"gracePeriodSeconds": "0"})
+
+        async def test() -> str:
+            found = [await bao.seal_status(pod) for pod in range(action.replicas)]
+            left = [f"{NAME}-{i} is not" for i, s in enumerate(found) if not s.sealed]
+            return ", ".join(left)
+
+        await self._kube.until(
+            action.cluster, "the vault is sealed", test, POD_S * 2, lambda n: report(n, None)
+        )
+
+
+async def statuses(bao: OpenBao, replicas: int) -> dict[int, SealStatus | DiscoError]:
+    """Of each pod, or why it does not answer."""
+
+    async def one(pod: int) -> SealStatus | DiscoError:
+        try:
+            return await bao.seal_status(pod)
+        except DiscoError as error:
+            return error
+
+    return dict(enumerate(await asyncio.gather(*(one(i) for i in range(replicas)))))
+
+
+async def _unsealed(bao: OpenBao, replicas: int) -> list[int]:
+    found = await statuses(bao, replicas)
+    return [i for i, s in found.items() if isinstance(s, SealStatus) and not s.sealed]
+
+
+async def leader(bao: OpenBao, found: Mapping[int, SealStatus | DiscoError]) -> int | None:
+    """The pod that leads, as it says itself."""
+    for pod, seal in found.items():
+        if isinstance(seal, SealStatus) and not seal.sealed:
+            try:
+                if await bao.leads(pod):
+                    return pod
+            except DiscoError:  # it went, or is not sure yet: then none leads as far as we know
+                continue
+    return None
+
+
+def told(found: Mapping[int, SealStatus | DiscoError], quorum: Quorum, me: str = "") -> list[str]:
+    """How far each sealed pod is, in plain words. me: whose share was given just now."""
+    lines = []
+    others = [n for n in quorum.holders if n != me]
+    for pod, seal in found.items():
+        if isinstance(seal, DiscoError):
+            lines.append(f"{NAME}-{pod} does not answer: {seal.why or seal.what}")
+        elif not seal.initialized:
+            lines.append(f"{NAME}-{pod} has no data: it joins a pod that is unsealed")
+        elif seal.sealed:
+            missing = seal.threshold - seal.given
+            names = " or ".join(others) if missing == 1 else f"{missing} of {', '.join(others)}"
+            needed = f"; still needed: {names}" if others else ""
+            lines.append(f"{NAME}-{pod}: {seal.given} of {seal.threshold} given{needed}")
+    return lines
+
+
+def _refused(pod: int, member: str, error: DiscoError) -> DiscoError:
+    """A pod tells only when it has enough of them that one of them was wrong."""
+    if WRONG not in error.why:
+        return error
+    return DiscoError(
+        f"the shares that {NAME}-{pod} was given do not open it",
+        where=f"{NAMESPACE}/{NAME}-{pod}",
+        why=f"one of them, {member}'s or an earlier one, is of another vault, or from before the "
+        "vault was begun anew; it has forgotten them all",
+        fix="each holder once more, beginning with another one: disco vault unseal; disco secrets "
+        f"history vault/share-{member} tells who wrote it",
+    )

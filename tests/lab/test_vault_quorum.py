@@ -1,0 +1,151 @@
+"""A team of three opens its vault with two shares: each from a folder and with an own key."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stack import LabStack, lab_stack, until
+from tools import Tools
+
+from disco.layers.platform import quorum
+from disco.layers.platform.openbao import KEYS, OpenBao
+from disco.store.store import Store
+from disco.store.team import keys
+
+GROUND = """
+name: ground
+servers: {provider: local, count: 1, network: 10.88.229.0/24}
+"""
+CANARY = "quorum-canary-51d7"
+HOLDERS = ("anna", "ben", "carla")
+
+
+class Team:
+    """anna, ben and carla share a stack on one server; dora is an operator without a share."""
+
+    def __init__(self, ground: LabStack) -> None:
+        self.ground, self.top = ground, ground.file.parent
+        store = Store(ground.place)
+        login = self.top / "login"
+        login.write_text(store.fields("servers/login")["private"])
+        login.chmod(0o600)
+        pinned = store.fields("servers/h1/host-key")["public"].split()[:2]
+        self.text = (
+            "name: ours\nkubernetes: {metrics_server: false}\n"
+            f"vault: {{holders: [{', '.join(HOLDERS)}], threshold: 2}}\n"
+            "servers:\n  provider: ssh\n  hosts:\n"
+            f"    - {{name: h1, address: 10.88.229.11, key: {login}, "
+            f"host_key: '{' '.join(pinned)}'}}\n"
+        )
+        self.remote = self.top / "team.git"
+        words = ["git", "init", "-q", "--bare", "--initial-branch=main", str(self.remote)]
+        subprocess.run(words, check=True)
+
+    def member(self, name: str) -> LabStack:
+        folder = self.top / name
+        if not folder.exists():
+            folder.mkdir()
+            keys.make(folder / "key", name)
+            (folder / "stack.yaml").write_text(self.text)
+        return LabStack("ours", folder / "stack.yaml")
+
+    def found(self) -> None:
+        anna = self.member("anna")
+        remote, key = str(self.remote), str(anna.folder / "key")
+        words = ("--remote", remote, "--team", "acme", "--name", "anna", "--key", key)
+        anna.must("team", "init", *words)
+        for name in ("ben", "carla", "dora"):
+            public = str(keys.Own([self.member(name).folder / "key"]).public[0])
+            anna.must("team", "add", name, "--key", public)
+        root = json.loads(anna.must("store", "status", "--json"))["first_commit"]
+        for name in ("ben", "carla", "dora"):
+            stack = self.member(name)
+            key = str(stack.folder / "key")
+            stack.must("store", "join", remote, "--root", root, "--key", key)
+
+    def share(self, name: str) -> str:
+        return Store(self.member(name).place).lookup(quorum.share(name))
+
+    def texts(self) -> Iterator[tuple[Path, bytes]]:
+        """Every file of everybody's, git's objects packed as they are."""
+        for path in self.top.rglob("*"):
+            if path.is_file():
+                yield path, path.read_bytes()
+
+
+@pytest.fixture
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    with lab_stack(tmp_path_factory.mktemp("ground"), GROUND) as ground:
+        ground.must("apply", "--yes", within_s=300)
+        yield Team(ground)
+
+
+async def _write(bao: OpenBao, token: str) -> None:
+    await bao.call(token, "POST", "kv/data/drill", {"data": {"value": CANARY}})
+
+
+async def _read(bao: OpenBao, token: str) -> object:
+    return await bao.read(token, "drill")
+
+
+def pods(stack: LabStack) -> tuple[int, list[dict[str, object]]]:
+    done = stack.disco("vault", "status", "--json")
+    return done.returncode, json.loads(done.stdout)["pods"]
+
+
+def test_two_of_three_open_the_vault_and_nobody_alone(team: Team) -> None:
+    anna = team.member("anna")
+    refused = anna.disco("apply", "--yes")
+    assert refused.returncode == 2 and "disco team init" in refused.stderr, refused.stderr
+    team.found()
+    ben, carla, dora = (team.member(n) for n in ("ben", "carla", "dora"))
+    said = anna.disco("up", "--yes", within_s=600)
+    assert said.returncode == 0, said.stdout + said.stderr
+    Tools(anna).vault(_write)
+    code, (pod,) = pods(anna)
+    assert code == 0 and pod["leads"] and (pod["threshold"], pod["shares"]) == (2, 3)
+    assert "unseal_0" not in Store(anna.place).fields(KEYS)
+    ben.must("store", "sync")
+    assert ben.must("secrets", "who-can-read", "vault/share-carla").split() == ["carla"]
+    assert ben.disco("secrets", "get", "vault/share-carla").returncode == 2
+
+    Tools(anna).kubectl("-n", "vault", "delete", "pod", "openbao-0", "--wait=true")
+    until("it is sealed", lambda: pods(anna)[1][0].get("sealed"), 60)
+    code, rows = Tools(anna).checks("vault/unsealed")
+    row = rows["vault/unsealed"]
+    assert code == 3 and not row.ok and "openbao-0" in row.evidence
+    assert "2 of anna, ben, carla" in row.fix and "disco vault unseal" in row.fix
+    plan = anna.disco("plan").stdout
+    assert "apply stops there until 2 of anna, ben, carla" in plan, plan
+    stopped = anna.disco("apply", "--yes")
+    assert stopped.returncode == 1 and "its holders have to open it" in stopped.stderr
+    assert "disco vault unseal" in stopped.stderr
+
+    stranger = dora.disco("vault", "unseal")
+    assert stranger.returncode == 2 and "dora has no share" in stranger.stderr, stranger.stderr
+    for _ in range(2):  # the same share counts once
+        first = ben.disco("vault", "unseal")
+        assert first.returncode == 0, first.stderr
+        assert "openbao-0: 1 of 2 given; still needed: anna or carla" in first.stderr, first.stderr
+        assert pods(ben)[1][0]["sealed"]
+    second = carla.disco("vault", "unseal")
+    assert second.returncode == 0 and "The vault is unsealed" in second.stderr, second.stderr
+    until("it leads", lambda: pods(carla)[1][0].get("leads"), 60)
+    assert Tools(carla).vault(_read) == {"value": CANARY}
+    carla.must("check", "--only", "vault", "--wait", "60")
+
+    sealing = anna.disco("vault", "seal", "--yes")
+    assert sealing.returncode == 0 and "no pod gets a secret from it" in sealing.stderr
+    assert pods(anna)[1][0]["sealed"]
+    for one in (anna, ben):
+        one.must("vault", "unseal")
+    assert not pods(anna)[1][0]["sealed"]
+    told = [said, first, second, stopped, sealing]
+    shares = [team.share(n) for n in HOLDERS]
+    assert not [s for s in shares for t in told if s in t.stdout + t.stderr]
+    assert not [p for s in shares for p, content in team.texts() if s.encode() in content]
+    anna.must("down", "--yes", "--allow-destroy", within_s=600)
