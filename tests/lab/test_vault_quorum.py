@@ -148,4 +148,29 @@ def test_two_of_three_open_the_vault_and_nobody_alone(team: Team) -> None:
     shares = [team.share(n) for n in HOLDERS]
     assert not [s for s in shares for t in told if s in t.stdout + t.stderr]
     assert not [p for s in shares for p, content in team.texts() if s.encode() in content]
+    put_back(team, anna, ben, carla)
     anna.must("down", "--yes", "--allow-destroy", within_s=600)
+
+
+def put_back(team: Team, anna: LabStack, ben: LabStack, carla: LabStack) -> None:
+    """The cluster is lost; another quorum opens what is put back into a new one."""
+    file = anna.folder / "vault.age"
+    anna.must("vault", "snapshot", "--to", str(file))
+    before = [team.share(n) for n in HOLDERS]
+    anna.must("down", "--yes", "--allow-destroy", within_s=600)
+    anna.must("up", "--yes", within_s=600)
+    for one in (ben, carla):
+        one.must("store", "sync")
+    assert not {team.share(n) for n in HOLDERS} & set(before)
+    assert Tools(anna).vault(_read) is None
+    words = ("vault", "restore", str(file), "--yes", "--allow-destroy")
+    back = anna.disco(*words, within_s=300)
+    assert back.returncode == 1 and "its holders have to open it" in back.stderr, back.stderr
+    for one in (carla, ben):
+        one.must("vault", "unseal")
+    anna.must("store", "sync")
+    assert [team.share(n) for n in HOLDERS] == before
+    until("it leads", lambda: pods(ben)[1][0].get("leads"), 60)
+    assert Tools(ben).vault(_read) == {"value": CANARY}
+    ben.must("apply", "--yes", within_s=300)
+    ben.must("check", "--only", "vault", "--wait", "60")

@@ -108,10 +108,15 @@ class SimulatedStore(Store):
         self._simulation.count(f"secret {name}")
         self._simulation.tick(f"after the secret {name} was written")
 
-    def put_all(self, secrets: Mapping[str, dict[str, str] | None], why: str) -> None:
+    def put_all(
+        self,
+        secrets: Mapping[str, dict[str, str] | None],
+        why: str,
+        as_sealed: Mapping[str, bytes] | None = None,
+    ) -> None:
         names = ", ".join(sorted(n for n, f in secrets.items() if f is not None))
         self._simulation.tick(f"before the secrets {names} are written")
-        super().put_all(secrets, why)
+        super().put_all(secrets, why, as_sealed)
         for name in secrets:
             self._opened.pop(name, None)
             self._simulation.count(f"secret {name}")

@@ -141,17 +141,38 @@ class Store:
         """
         self._put({name: fields}, f"Set {self._path(name)}", pays)
 
-    def put_all(self, secrets: Mapping[str, Fields | None], why: str) -> None:
-        """Write several at once: all of them or none. None removes."""
-        self._put(secrets, why)
+    def put_all(
+        self,
+        secrets: Mapping[str, Fields | None],
+        why: str,
+        as_sealed: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Write several at once: all of them or none. None removes.
 
-    def _put(self, secrets: Mapping[str, Fields | None], message: str, pays: bool = True) -> None:
+        as_sealed: files of secrets as they were once, which may be for others than this person.
+        """
+        self._put(secrets, why, as_sealed=as_sealed)
+
+    def sealed(self, name: str) -> bytes | None:
+        """The file of a secret, as it is; also where it is not for this person."""
+        return self.shelf.file(layout.file_of(self._path(name))) if self.has(name) else None
+
+    def _put(
+        self,
+        secrets: Mapping[str, Fields | None],
+        message: str,
+        pays: bool = True,
+        as_sealed: Mapping[str, bytes] | None = None,
+    ) -> None:
         self.shelf.begin()
         contents = {
             n: None if f is None else Content.of(f, self._now(n)) for n, f in secrets.items()
         }
         paths = {self._path(n): c for n, c in contents.items()}
-        self.shelf.write(message, secrets=paths, pays=pays)
+        files = {layout.file_of(self._path(n)): f for n, f in (as_sealed or {}).items()}
+        self.shelf.write(message, secrets=paths, files=files, pays=pays)
+        for name in as_sealed or {}:
+            self._opened.pop(name, None)
         for name, content in contents.items():
             if content is None:
                 self._opened.pop(name, None)

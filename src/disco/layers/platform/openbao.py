@@ -171,6 +171,13 @@ class OpenBao:
         answer = await self._call(f"pods/{NAME}-{pod}", "GET", "/v1/sys/seal-status")
         return SealStatus.of(answer)
 
+    async def is_open(self) -> bool:
+        """Whether one of them is unsealed, and leads."""
+        try:
+            return not (await self.call("", "GET", "sys/seal-status"))["sealed"]
+        except DiscoError:  # nobody leads: the service has no pod behind it
+            return False
+
     async def leads(self, pod: int) -> bool:
         """Whether it is the one that answers; asked of those that are unsealed."""
         answer = await self._call(f"pods/{NAME}-{pod}", "GET", "/v1/sys/leader")

@@ -1,7 +1,8 @@
 """A vault's snapshot: all that it holds, in one file with the keys that open it.
 
 The file is sealed as a secret of the store is, for whom may read the vault's keys. It outlives the
-cluster: a vault that is begun anew takes it, and is opened again by the keys in it.
+cluster: a vault that is begun anew takes it, and is opened again by the keys in it. Shares of a key
+are in it as they are in the store, each sealed for its holder: it takes these holders, again.
 """
 
 from __future__ import annotations
@@ -23,24 +24,28 @@ from disco.engine.secret import SecretRef
 from disco.kube.access import Cluster
 from disco.kube.reader import Kube
 from disco.layers.platform.openbao import KEYS, NAME, NAMESPACE, OpenBao, VaultAction
-from disco.layers.platform.quorum import OWN_KEY
+from disco.layers.platform.quorum import OWN_KEY, kept
 from disco.layers.platform.vault import Vault
 from disco.store.store import Store
+from disco.store.team.layout import share_of
 from disco.store.team.repository import Repository
 from disco.store.team.sealed import Content, seal, unseal
 
 CONTENT, AT = "snapshot", "at"
+SEALED = "sealed/"  # and a holder's name: the file of that share, in base64
+RESTORING = "vault/restoring"  # kept: the snapshot that an unsealed vault is given
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """content: as the vault gave it, under its own keys. keys: fields of the secret that opens it.
-    at: when it was taken (UTC). sha256: of the file."""
+    at: when it was taken (UTC). sha256: of the file. shares: by holder, sealed for that member."""
 
     content: bytes = field(repr=False)
     keys: Mapping[str, str] = field(repr=False)
     at: str
     sha256: str
+    shares: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,14 @@ async def take(kube: Kube, cluster: Cluster, store: Store, path: Path) -> Snapsh
     keys = store.fields(KEYS)
     content = await OpenBao(kube, cluster).snapshot(keys["root_token"])
     at = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    shares = {n: store.sealed(share_of(n)) or b"" for n in kept(store).holders}
     fields = {**keys, CONTENT: base64.b64encode(content).decode(), AT: at}
+    fields |= {f"{SEALED}{n}": base64.b64encode(s).decode() for n, s in shares.items()}
     repository = _repository(store)
     recipients = repository.team().recipients(f"{store.stack}/{KEYS}")
     sealed = seal(_name(store), Content.of(fields), recipients)
     write_atomically(path, sealed)
-    return Snapshot(content, keys, at, hashlib.sha256(sealed).hexdigest())
+    return Snapshot(content, keys, at, hashlib.sha256(sealed).hexdigest(), shares)
 
 
 def opened(store: Store, path: Path) -> Snapshot:
@@ -85,11 +92,15 @@ def opened(store: Store, path: Path) -> Snapshot:
     try:
         fields = dict(unseal(_name(store), sealed, _repository(store).own).fields)
         content, at = base64.b64decode(fields.pop(CONTENT), validate=True), fields.pop(AT)
+        names = [n for n in fields if n.startswith(SEALED)]
+        shares = {
+            n.removeprefix(SEALED): base64.b64decode(fields.pop(n), validate=True) for n in names
+        }
     except DiscoError as error:
         raise WrongUse("that is no snapshot for you", where=str(path), why=error.why) from None
     except (KeyError, binascii.Error):
         raise WrongUse("that is no snapshot", where=str(path)) from None
-    return Snapshot(content, fields, at, hashlib.sha256(sealed).hexdigest())
+    return Snapshot(content, fields, at, hashlib.sha256(sealed).hexdigest(), shares)
 
 
 def steps(vault: Vault, snapshot: Snapshot, path: Path) -> list[Step]:
@@ -112,12 +123,46 @@ class Restorer:
         snapshot = opened(self._store, Path(action.path))
         if snapshot.sha256 != action.sha256:
             raise WrongUse("the snapshot is another one now", where=action.path)
+        shares = self._of_members(snapshot)
         bao = OpenBao(self._kube, action.cluster)
         here = self._store.lookup(SecretRef(KEYS, "root_token"))
+        gone_through = await self._died_sealed(bao, snapshot)
         report("sending the snapshot", None)
-        if not await bao.restore(here, snapshot.content):
+        if not gone_through and not await bao.restore(here, snapshot.content):
             await self._again(action, bao, snapshot, report)
-        self._store.put(KEYS, dict(snapshot.keys))
+        stale = {share_of(n): None for n in kept(self._store).holders if share_of(n) not in shares}
+        why = f"Take the vault's keys of {snapshot.at}"
+        self._store.put_all({KEYS: dict(snapshot.keys), **stale}, why, shares)
+        self._store.discard(RESTORING)
+
+    def _of_members(self, snapshot: Snapshot) -> dict[str, bytes]:
+        """The shares by their secrets, without those of who left: nobody else could open them.
+        Raises WrongUse where none is left."""
+        if not snapshot.shares:
+            return {}
+        members = _repository(self._store).team().members
+        found = {share_of(n): s for n, s in snapshot.shares.items() if n in members}
+        if not found:
+            raise WrongUse(
+                "nobody holds a share of the snapshot's key any more",
+                where=f"{NAMESPACE}/{NAME}",
+                why=f"they were {', '.join(snapshot.shares)}'s, who left",
+            )
+        return found
+
+    async def _died_sealed(self, bao: OpenBao, snapshot: Snapshot) -> bool:
+        """Whether a run put it back and died: it noted that it would, of a vault that was unsealed,
+        and now it is sealed, which only holders of the snapshot's shares can change. Raises
+        DiscoError for one that is sealed without such a note."""
+        if not snapshot.shares:
+            return False
+        noted = (self._store.kept(RESTORING) or b"").decode().strip() == snapshot.sha256
+        if await bao.is_open():
+            self._store.keep(RESTORING, f"{snapshot.sha256}\n".encode())
+            return False
+        if not noted:
+            raise _sealed("it is sealed")
+        return True
 
     async def _again(
         self, action: RestoreVault, bao: OpenBao, snapshot: Snapshot, report: Report
@@ -126,6 +171,8 @@ class Restorer:
         there = snapshot.keys["root_token"]
         if await bao.restore(there, snapshot.content):
             return
+        if OWN_KEY not in snapshot.keys:
+            raise _sealed("it takes neither the token in the store nor that of the snapshot")
         await self._unseal(bao, snapshot)
 
         async def test() -> str:
@@ -140,13 +187,17 @@ class Restorer:
         try:
             await bao.unseal(0, snapshot.keys[OWN_KEY])
         except DiscoError as error:
-            raise DiscoError(
-                "the vault takes no snapshot while it is sealed",
-                where=f"{NAMESPACE}/{NAME}",
-                why=error.why,
-                fix="disco apply unseals it; then once more",
-                retry=Retry.NEVER,
-            ) from None
+            raise _sealed(error.why) from None
+
+
+def _sealed(why: str) -> DiscoError:
+    return DiscoError(
+        "the vault takes no snapshot while it is sealed",
+        where=f"{NAMESPACE}/{NAME}",
+        why=why,
+        fix="disco apply or, where it has holders, disco vault unseal; then once more",
+        retry=Retry.NEVER,
+    )
 
 
 def _repository(store: Store) -> Repository:
