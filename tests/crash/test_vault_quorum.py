@@ -4,7 +4,7 @@ happens when a process dies in between."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from disco.engine.plan import Look, Part, Plan
 from disco.layers.platform import quorum
 from disco.layers.platform.openbao import BEGUN, KEYS
 from disco.layers.platform.vault import Vault
+from disco.layers.platform.vault_rekey import RekeyVault
 from disco.layers.platform.vault_shares import GiveShare, SealVault, VaultAction
 from disco.store.store import Store
 from sim.interruption import Uninterrupted, tell
@@ -29,6 +30,7 @@ from sim.store import simulated
 TOLD = "after the vault told its keys"
 STOPPED = "the vault is sealed, and its holders have to open it"
 HOLDERS = ("anna", "ben", "carla")
+NEW = quorum.Quorum(("anna", "ben", "dora"), 2)
 Record = Callable[[str, Any], None]
 
 
@@ -80,6 +82,18 @@ def _all_of_the_vault(name: str, graph: Graph, looks: dict[str, Look]) -> Plan:
     assert isinstance(vault, Vault)
     step = EngineStep("it", "it", vault.opens())
     return Plan(name, (Part("vault", Layer.PLATFORM, (step,), ()),), narrowed=True)
+
+
+def rekey(stack: SimulatedStack, member: str, kill_at: int = 0) -> Ran:
+    made = RekeyVault(cluster_of(stack), member, quorum.share(member), NEW)
+    return run(stack, made, kill_at)
+
+
+def agrees(stack: SimulatedStack) -> bool:
+    """The store has the very shares that open the vault, and no note of doubt."""
+    store = store_of(stack)
+    mine = [store.lookup(quorum.share(n)) for n in quorum.kept(store).holders]
+    return mine == vault_of(stack).keys and not store.has_kept(quorum.REKEYING)
 
 
 def errors(ran: Ran) -> list[str]:
@@ -223,3 +237,88 @@ def test_what_goes_takes_the_shares_with_it(whole: Uninterrupted) -> None:
     assert whole.stack.apply().done
     assert quorum.kept(store_of(whole.stack)).holders == ()
     assert KEYS not in store_of(whole.stack).names()
+
+
+def test_two_of_the_old_holders_make_shares_for_the_new_ones(whole: Uninterrupted) -> None:
+    old = list(vault_of(whole.stack).keys)
+    for _ in range(2):
+        assert rekey(whole.stack, "anna").done
+        assert vault_of(whole.stack).keys == old
+    assert rekey(whole.stack, "ben").done
+    assert quorum.kept(store_of(whole.stack)).holders == NEW.holders
+    assert agrees(whole.stack) and not set(old) & set(vault_of(whole.stack).keys)
+    restart(whole.stack)
+    for member in ("dora", "anna"):
+        assert give(whole.stack, member).done
+    assert sealed(whole.stack) == [False] * 3
+
+
+def cut_off(whole: Uninterrupted) -> Iterator[str]:
+    """The world after each point at which the last holder's rekey may die."""
+    assert rekey(whole.stack, "anna").done
+    first = whole.stack.simulation.capture()
+    points = rekey(whole.stack, "ben").points
+    for number in range(1, len(points) + 1):
+        whole.stack.simulation.restore(first)
+        rekey(whole.stack, "ben", kill_at=number)
+        yield f"{number} {points[number - 1]}"
+
+
+def test_a_rekey_that_died_anywhere_is_finished_by_two_holders(
+    whole: Uninterrupted, record_property: Record
+) -> None:
+    wrong: dict[str, list[str]] = {}
+    labels = []
+    for label in cut_off(whole):
+        labels.append(label)
+        for _ in range(2):
+            for member in ("anna", "ben"):
+                ran = rekey(whole.stack, member)
+                if not ran.done:
+                    wrong.setdefault(label, []).extend(errors(ran))
+        if not agrees(whole.stack) or quorum.kept(store_of(whole.stack), 2) != NEW:
+            wrong.setdefault(label, []).append("the store and the vault differ")
+    tell(wrong, record_property, len(labels))
+
+
+def test_a_vault_that_restarts_after_a_rekey_died_is_opened_by_two_holders(
+    whole: Uninterrupted, record_property: Record
+) -> None:
+    """With the new shares, or with the old ones, which come back when the new ones do not do."""
+    wrong: dict[str, list[str]] = {}
+    labels, came_back = [], 0
+    for label in cut_off(whole):
+        labels.append(label)
+        restart(whole.stack)
+        vault_of(whole.stack).rotation.clear()
+        for member in ("anna", "ben", "anna", "ben"):
+            if not give(whole.stack, member).done:
+                came_back += 1
+        if sealed(whole.stack) != [False] * 3:
+            wrong[label] = [str(sealed(whole.stack))]
+        for member in ("anna", "ben", "anna", "ben"):
+            rekey(whole.stack, member)
+        if not agrees(whole.stack):
+            wrong.setdefault(label, []).append("the store and the vault differ")
+    assert came_back
+    tell(wrong, record_property, len(labels))
+
+
+def test_a_wrong_share_after_a_rekey_that_died_loses_neither_the_old_nor_the_new_ones(
+    whole: Uninterrupted,
+) -> None:
+    assert rekey(whole.stack, "anna").done
+    first = whole.stack.simulation.capture()
+    points = rekey(whole.stack, "ben").points
+    whole.stack.simulation.restore(first)
+    rekey(whole.stack, "ben", kill_at=points.index("after the new shares were proven") + 1)
+    restart(whole.stack)
+    store_of(whole.stack).put(quorum.share("anna").name, {"share": "CANARY:wrong"})
+    for _ in range(2):
+        assert give(whole.stack, "anna").done
+        assert not give(whole.stack, "ben").done
+    assert quorum.kept(store_of(whole.stack)).holders == NEW.holders
+    for member in ("ben", "dora"):
+        assert give(whole.stack, member).done
+    assert sealed(whole.stack) == [False] * 3
+    assert not store_of(whole.stack).has_kept(quorum.REKEYING)

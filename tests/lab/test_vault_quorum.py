@@ -148,29 +148,52 @@ def test_two_of_three_open_the_vault_and_nobody_alone(team: Team) -> None:
     shares = [team.share(n) for n in HOLDERS]
     assert not [s for s in shares for t in told if s in t.stdout + t.stderr]
     assert not [p for s in shares for p, content in team.texts() if s.encode() in content]
-    put_back(team, anna, ben, carla)
-    anna.must("down", "--yes", "--allow-destroy", within_s=600)
-
-
-def put_back(team: Team, anna: LabStack, ben: LabStack, carla: LabStack) -> None:
-    """The cluster is lost; another quorum opens what is put back into a new one."""
     file = anna.folder / "vault.age"
     anna.must("vault", "snapshot", "--to", str(file))
-    before = [team.share(n) for n in HOLDERS]
+    new_shares(team, anna, ben, dora)
+    put_back(team, file, anna, ben, dora)
     anna.must("down", "--yes", "--allow-destroy", within_s=600)
-    anna.must("up", "--yes", within_s=600)
-    for one in (ben, carla):
+
+
+def new_shares(team: Team, anna: LabStack, ben: LabStack, dora: LabStack) -> None:
+    """carla leaves with a share, dora comes: two of the old holders make new ones."""
+    assert anna.disco("team", "remove", "carla", "--yes").returncode == 0
+    owed = Tools(anna).checks("store/owed")[1]["store/owed"]
+    assert not owed.ok and "ours/vault/share-carla" in owed.evidence, owed
+    for one in (anna, ben, dora):
+        one.file.write_text(team.text.replace("carla", "dora"))
+    row = Tools(anna).checks("vault/shares")[1]["vault/shares"]
+    assert not row.ok and "dora: has no share" in row.evidence, row
+    assert "carla: left with a share" in row.evidence and "disco vault rekey" in row.fix, row
+    ben.must("store", "sync")
+    old = [team.share(n) for n in ("anna", "ben")]
+    first = anna.disco("vault", "rekey")
+    assert first.returncode == 0, first.stderr
+    assert "1 of 2 given; still needed: 1 of ben" in first.stderr, first.stderr
+    second = ben.disco("vault", "rekey")
+    assert second.returncode == 0 and "The vault has new shares" in second.stderr, second.stderr
+    for one in (anna, dora):
         one.must("store", "sync")
-    assert not {team.share(n) for n in HOLDERS} & set(before)
-    assert Tools(anna).vault(_read) is None
+    new = [team.share(n) for n in ("anna", "ben", "dora")]
+    assert not set(new) & set(old)
+    assert not [s for s in (*new, *old) for t in (first, second) if s in t.stdout + t.stderr]
+    anna.must("check", "--only", "vault/shares")
+    owed = Tools(anna).checks("store/owed")[1]["store/owed"]
+    assert "vault/share" not in owed.evidence, owed
+    anna.must("vault", "seal", "--yes")
+    for one in (dora, anna):
+        one.must("vault", "unseal")
+    until("it leads", lambda: pods(anna)[1][0].get("leads"), 60)
+    assert Tools(dora).vault(_read) == {"value": CANARY}
+
+
+def put_back(team: Team, file: Path, anna: LabStack, ben: LabStack, dora: LabStack) -> None:
+    """A snapshot from before: those of its holders who are still there open it, and dora can't."""
     words = ("vault", "restore", str(file), "--yes", "--allow-destroy")
     back = anna.disco(*words, within_s=300)
     assert back.returncode == 1 and "its holders have to open it" in back.stderr, back.stderr
-    for one in (carla, ben):
+    assert dora.disco("vault", "unseal").returncode == 2
+    for one in (ben, anna):
         one.must("vault", "unseal")
-    anna.must("store", "sync")
-    assert [team.share(n) for n in HOLDERS] == before
     until("it leads", lambda: pods(ben)[1][0].get("leads"), 60)
     assert Tools(ben).vault(_read) == {"value": CANARY}
-    ben.must("apply", "--yes", within_s=300)
-    ben.must("check", "--only", "vault", "--wait", "60")

@@ -13,6 +13,7 @@ from disco.engine.secret import Lookup
 from disco.hosts import actions as on_hosts
 from disco.kube import actions as on_kube
 from disco.layers.platform import openbao
+from disco.layers.platform.vault_rekey import Rekeyer, RekeyVault
 from disco.layers.platform.vault_shares import GiveShare, SealVault, ShareExecutors
 from disco.layers.platform.vault_snapshot import Restorer, RestoreVault
 from disco.nspawn import actions as on_nspawn
@@ -64,6 +65,7 @@ def executors(
         openbao.SetUpVault.kind: vault.set_up,
         GiveShare.kind: shares.give,
         SealVault.kind: shares.seal,
+        RekeyVault.kind: Rekeyer(kube, store),
         RestoreVault.kind: Restorer(kube, store),  # the simulated vault has no snapshots: refused
         on_nspawn.MakeNetwork.kind: nspawn.make_network,
         on_nspawn.MakeHost.kind: nspawn.make,

@@ -45,12 +45,13 @@ class PodVault:
 @dataclass
 class VaultState:
     """What the vault holds, on the volumes of its pods together. keys: its shares, of which so
-    many (threshold) open it."""
+    many (threshold) open it. rotation: to other shares, under way in the memory of who leads."""
 
     pods: dict[int, PodVault] = field(default_factory=dict)
     root_token: str = ""
     keys: list[str] = field(default_factory=list)
     threshold: int = 1
+    rotation: dict[str, Any] = field(default_factory=dict)
     mounts: dict[str, Any] = field(default_factory=dict)
     logins: dict[str, Any] = field(default_factory=dict)
     login_config: dict[str, Any] = field(default_factory=dict)

@@ -113,10 +113,11 @@ class SimulatedStore(Store):
         secrets: Mapping[str, dict[str, str] | None],
         why: str,
         as_sealed: Mapping[str, bytes] | None = None,
+        kept: Mapping[str, bytes | None] | None = None,
     ) -> None:
         names = ", ".join(sorted(n for n, f in secrets.items() if f is not None))
         self._simulation.tick(f"before the secrets {names} are written")
-        super().put_all(secrets, why, as_sealed)
+        super().put_all(secrets, why, as_sealed, kept)
         for name in secrets:
             self._opened.pop(name, None)
             self._simulation.count(f"secret {name}")

@@ -103,6 +103,7 @@ def _seal(simulation: Simulation, vault: VaultState, index: int, token: str) -> 
     if index != _leading(vault):
         return 500, {"errors": ["cannot seal when in standby mode"]}
     vault.pods[index].sealed = True
+    vault.rotation.clear()
     simulation.tick(f"after openbao-{index} was sealed")
     return 204, {}
 
@@ -146,6 +147,8 @@ def _leader(
         return SEALED
     if token != vault.root_token:
         return 403, {"errors": ["permission denied"]}
+    if path.startswith("sys/rotate/root/"):
+        return _rotate(simulation, vault, method, path.removeprefix("sys/rotate/root/"), body)
     if method == "GET":
         return _read(simulation, vault, path)
     if method != "POST":
@@ -153,6 +156,81 @@ def _leader(
     reply = _write(simulation, vault, path, body)
     simulation.tick(f"after the vault took {path}")
     return reply
+
+
+def _rotate(simulation: Simulation, vault: VaultState, method: str, path: str, body: Any) -> Reply:
+    """As OpenBao 2.7.2 answers, by measurement."""
+    now = vault.rotation
+    match method, path:
+        case "GET", "init":
+            return 200, {"data": _rotation(vault)}
+        case "DELETE", "init":
+            now.clear()
+        case "POST", "init":
+            if now:
+                return 400, {"errors": ["rotation already in progress"]}
+            nth = simulation.count("vault rotation")
+            now |= {"nonce": f"nonce-{nth}", "nth": nth, "given": [], "proof": "", **body}
+        case "POST", "update":
+            return _rotate_with(simulation, vault, body["key"], body["nonce"])
+        case "POST", "verify":
+            return _prove(simulation, vault, body["key"], body["nonce"])
+        case _:
+            raise simulation.refuse(f"nobody taught the simulated vault {method} rotate {path}")
+    simulation.tick(f"after the vault's rotation took {method} {path}")
+    return 200, {"data": _rotation(vault)}
+
+
+def _rotation(vault: VaultState) -> dict[str, Any]:
+    now = vault.rotation
+    return {
+        "started": bool(now),
+        "n": now.get("secret_shares", 0),
+        "t": now.get("secret_threshold", 0),
+        "required": vault.threshold,
+        **({"nonce": now["nonce"], "progress": len(now["given"])} if now else {}),
+        **({"verification_nonce": now["proof"]} if now else {}),
+    }
+
+
+def _rotate_with(simulation: Simulation, vault: VaultState, key: str, nonce: str) -> Reply:
+    now = vault.rotation
+    if not now or nonce != now["nonce"] or now["proof"]:
+        return 400, {"errors": ["no rotation with this nonce takes shares"]}
+    if key in now["given"]:
+        return 400, {"errors": ["given key has already been provided during this rotation"]}
+    now["given"].append(key)
+    if len(now["given"]) < vault.threshold:
+        simulation.tick("after the vault's rotation was given a share")
+        return 200, {"data": _rotation(vault)}
+    given, now["given"] = now["given"], []
+    if not set(given) <= set(vault.keys):
+        return 400, {"errors": ["cipher: message authentication failed"]}
+    now["proof"] = f"proof-{now['nth']}"
+    keys = [f"CANARY:rotated:{now['nth']}:{i}" for i in range(now["secret_shares"])]
+    now["keys"] = keys
+    simulation.tick("after the vault told its new shares")
+    data = {"complete": True, "keys_base64": list(keys), "verification_nonce": now["proof"]}
+    return 200, {"data": data}
+
+
+def _prove(simulation: Simulation, vault: VaultState, key: str, nonce: str) -> Reply:
+    now = vault.rotation
+    if not now or not now["proof"] or nonce != now["proof"]:
+        return 400, {"errors": ["no verification with this nonce"]}
+    if key in now["given"]:
+        return 400, {"errors": ["given key has already been provided during this verification"]}
+    now["given"].append(key)
+    if len(now["given"]) < now["secret_threshold"]:
+        simulation.tick("after a new share was given to be proven")
+        return 200, {"data": _rotation(vault)}
+    if not set(now["given"]) <= set(now["keys"]):
+        now["given"] = []
+        return 400, {"errors": ["cipher: message authentication failed"]}
+    vault.keys, vault.threshold = list(now["keys"]), now["secret_threshold"]
+    now.clear()
+    simulation.tick("after the new shares were proven")
+    return 200, {"data": {"complete": True, "nonce": nonce}}
 
 
 def _read(simulation: Simulation, vault: VaultState, path: str) -> Reply:

@@ -172,6 +172,18 @@ def seal(*, file: File = STACK, yes: Yes = False) -> int:
 
 
 @vault.command
+def rekey(*, file: File = STACK) -> int:
+    """Give my share for new ones, for those whom `vault.holders` names now.
+
+    It takes as many holders of the old shares as it takes to unseal; the last one's run keeps the
+    new shares, each sealed for its holder. Until then the old ones open the vault.
+    """
+    from disco.cli import vault as module
+
+    return run(module.rekey(file))
+
+
+@vault.command
 def snapshot(*, to: Path, file: File = STACK) -> int:
     """Keep all that the vault holds in a file, with the keys that open it.
 

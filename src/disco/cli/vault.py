@@ -14,10 +14,12 @@ from disco.engine.action import Action
 from disco.engine.component import Layer, Step
 from disco.engine.errors import DiscoError, Exit, WrongUse
 from disco.engine.plan import Look, Part, Plan
+from disco.engine.secret import SecretRef
 from disco.layers.platform import quorum, vault_shares, vault_snapshot
 from disco.layers.platform.openbao import NAME, OpenBao, SealStatus
-from disco.layers.platform.quorum import KEYS
+from disco.layers.platform.quorum import KEYS, OWN_KEY, refuse_strangers
 from disco.layers.platform.vault import Vault
+from disco.layers.platform.vault_rekey import RekeyVault, Rotation
 from disco.layers.platform.vault_shares import GiveShare, SealVault
 from disco.store.team.repository import Repository
 
@@ -71,6 +73,31 @@ async def seal(file: Path, yes: bool) -> int:
     return await change(file, "vault seal", _Seal("platform"), confirm, 1)
 
 
+async def rekey(file: Path) -> int:
+    """Give my share for new ones, for those whom the file names now."""
+
+    async def after(session: Session, told: Told) -> int:
+        vault, store = await _vault(session), session.store
+        bao = OpenBao(session.kube, vault.kubernetes.cluster)
+        token = store.lookup(SecretRef(KEYS, "root_token"))
+        now, _ = await Rotation.read(bao, token)
+        if now.started and now.verifies:
+            speak.talk("Its new shares are being proven: disco vault rekey, by one more.", "yellow")
+        elif now.started:
+            others = [n for n in quorum.kept(store).holders if n != _me(session)]
+            needed = f"{now.required - now.given} of {', '.join(others)}"
+            speak.talk(
+                f"{now.given} of {now.required} given; still needed: {needed}, by disco vault "
+                "rekey. Until then the old shares open it.",
+                "yellow",
+            )
+        else:
+            speak.talk(f"The vault has new shares: {vault.spec.quorum}.", "green")
+        return int(Exit.DONE)
+
+    return await change(file, "vault rekey", _Rekey("platform"), agree(True, ""), 1, after)
+
+
 async def snapshot(file: Path, to: Path) -> int:
     """Keep all that it holds in a file."""
     async with open_stack(file) as session:
@@ -105,6 +132,28 @@ class _Give(Way):
         waits = any(_is_sealed(s) for s in found.values())
         steps = (Step("share", told, (action,), (), 2),) if waits else ()
         return _plan(session, vault, steps), {}
+
+
+@dataclass(frozen=True)
+class _Rekey(Way):
+    async def plan(self, session: Session) -> tuple[Plan, dict[str, Look]]:
+        vault = await _vault(session)
+        wanted = vault.spec.quorum
+        if not wanted.holders:
+            raise WrongUse(
+                "the file names no holders",
+                where=f"{session.loaded.path}: vault",
+                fix="name those who shall have a share: holders, threshold",
+            )
+        refuse_strangers(session.store, wanted)
+        if KEYS in session.store.names() and not quorum.kept(session.store).holders:
+            ref, member = SecretRef(KEYS, OWN_KEY), "the store"
+        else:
+            given, _ = _share(session, vault)
+            ref, member = given.share, given.member
+        action = RekeyVault(vault.kubernetes.cluster, member, ref, wanted)
+        step = Step("rekey", f"give {member}'s share for new ones: {wanted}", (action,), (), 2)
+        return _plan(session, vault, (step,)), {}
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ from disco.kube.execute import KubeExecutors
 from disco.kube.reader import Kube
 from disco.layers import registry
 from disco.layers.platform import openbao
+from disco.layers.platform.vault_rekey import Rekeyer, RekeyVault
 from disco.layers.platform.vault_shares import GiveShare, SealVault, ShareExecutors
 from disco.layers.platform.vault_snapshot import Restorer, RestoreVault
 from disco.nspawn import executors as nspawn
@@ -137,6 +138,7 @@ class Session:
             openbao.SetUpVault.kind: vault.set_up,
             GiveShare.kind: shares.give,
             SealVault.kind: shares.seal,
+            RekeyVault.kind: Rekeyer(self.kube, self.store),
             RestoreVault.kind: Restorer(self.kube, self.store),
             **nspawn.executors(self.lookup),
         }

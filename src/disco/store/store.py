@@ -146,12 +146,15 @@ class Store:
         secrets: Mapping[str, Fields | None],
         why: str,
         as_sealed: Mapping[str, bytes] | None = None,
+        kept: Mapping[str, bytes | None] | None = None,
     ) -> None:
         """Write several at once: all of them or none. None removes.
 
         as_sealed: files of secrets as they were once, which may be for others than this person.
+        kept: files that are not secret.
         """
-        self._put(secrets, why, as_sealed=as_sealed)
+        files = {self._kept(n): c for n, c in (kept or {}).items()}
+        self._put(secrets, why, as_sealed=as_sealed, files=files)
 
     def sealed(self, name: str) -> bytes | None:
         """The file of a secret, as it is; also where it is not for this person."""
@@ -163,14 +166,15 @@ class Store:
         message: str,
         pays: bool = True,
         as_sealed: Mapping[str, bytes] | None = None,
+        files: Mapping[str, bytes | None] | None = None,
     ) -> None:
         self.shelf.begin()
         contents = {
             n: None if f is None else Content.of(f, self._now(n)) for n, f in secrets.items()
         }
-        paths = {self._path(n): c for n, c in contents.items()}
-        files = {layout.file_of(self._path(n)): f for n, f in (as_sealed or {}).items()}
-        self.shelf.write(message, secrets=paths, files=files, pays=pays)
+        sealed = {layout.file_of(self._path(n)): f for n, f in (as_sealed or {}).items()}
+        named = {self._path(n): c for n, c in contents.items()}
+        self.shelf.write(message, named, {**sealed, **(files or {})}, pays)
         for name in as_sealed or {}:
             self._opened.pop(name, None)
         for name, content in contents.items():

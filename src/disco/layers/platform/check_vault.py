@@ -40,7 +40,7 @@ PROBE = "vault-probe"  # its namespace, its service account, and its role
 PROBE_SECRET = SecretRef("vault/probe")
 STRANGERS = (f"{PROBE}/default", "default/default")
 MAY = {"kv/data/disco/probe": {"read"}, f"kv/data/{SETUP}": {"deny"}, "sys/mounts": {"deny"}}
-SHARES_FIX = "put holders and threshold back in the file; new shares need bao operator rotate-keys"
+SHARES_FIX = "as many holders as unseal it: disco vault rekey makes shares for whom the file names"
 VOTES_WITHIN_S = 12.0  # a new member votes after ten seconds
 
 
@@ -74,7 +74,8 @@ def vault_checks(component: Vault, world: World) -> Iterator[Check]:
     async def ask_shares() -> Answer:
         told = [s for s in (await seals()).values() if isinstance(s, SealStatus) and s.initialized]
         threshold = told[0].threshold if told else declared.threshold
-        return shares(kept(store, threshold), declared, store.owed())
+        made = told[0].shares if told else declared.shares
+        return shares(kept(store, threshold), declared, store.owed(), made)
 
     async def ask_raft() -> Answer:
         found = await bao.call(root(), "GET", "sys/storage/raft/configuration")
@@ -154,14 +155,17 @@ def opens(quorum: Quorum) -> str:
     return f"{quorum} unseal it, each with disco vault unseal"
 
 
-def shares(there: Quorum, declared: Quorum, owed: Mapping[str, str]) -> Answer:
-    """there: by the store and the vault. owed: secrets that somebody knows who left."""
+def shares(there: Quorum, declared: Quorum, owed: Mapping[str, str], made: int) -> Answer:
+    """there: by the store and the vault. owed: secrets that somebody knows who left. made: shares
+    that the vault told."""
     faults = dict.fromkeys(there.holders, "holds a share, and the file does not name it")
     for name in declared.holders:
         faults[name] = "" if name in there.holders else "has no share"
     for secret in owed:
         if secret.startswith(SHARE):
             faults[secret.removeprefix(SHARE)] = "left with a share"
+    if made != there.shares:
+        faults["the vault"] = f"has made {made} shares, the store has {there.shares}"
     if there.threshold != declared.threshold:
         faults["threshold"] = f"is {there.threshold}, not {declared.threshold}"
     return counted(faults, "hold a share", f"{there} unseal it")

@@ -29,6 +29,7 @@ from disco.kube.rollout import behind
 from disco.layers.platform.quorum import KEYS as KEYS
 from disco.layers.platform.quorum import (
     OWN_KEY,
+    REKEYING,
     Quorum,
     kept,
     refuse_strangers,
@@ -297,7 +298,8 @@ class VaultExecutors:
         keys: list[str] = answer["keys_base64"]
         secrets = secrets_of(keys, answer["root_token"], action.quorum)
         stale = {share(n).name: None for n in kept(self._store).holders}
-        self._store.put_all({**stale, **secrets}, "Keep the keys of a new vault")
+        no_note = {REKEYING: None}  # of a vault that is gone
+        self._store.put_all({**stale, **secrets}, "Keep the keys of a new vault", kept=no_note)
         self._store.discard(BEGUN)
         if action.quorum.holders:
             enough = keys[: action.quorum.threshold]

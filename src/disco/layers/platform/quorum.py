@@ -14,6 +14,7 @@ from disco.store.team.roles import Role
 
 KEYS = VAULT_KEYS
 OWN_KEY = "unseal_0"  # the field of KEYS that opens a vault without holders
+REKEYING = "vault/rekeying"  # kept: a note of shares that nobody has proven yet
 FIELD = "share"  # of the secret that is a member's share
 
 

@@ -12,6 +12,7 @@ from disco.engine.gate import Report
 from disco.engine.secret import SecretRef
 from disco.kube.errors import translated
 from disco.kube.reader import Kube
+from disco.layers.platform import vault_rekey
 from disco.layers.platform.openbao import (
     KEYS,
     NAME,
@@ -21,7 +22,7 @@ from disco.layers.platform.openbao import (
     SealStatus,
     VaultAction,
 )
-from disco.layers.platform.quorum import Quorum
+from disco.layers.platform.quorum import REKEYING, Quorum
 from disco.store.store import Store
 
 WRONG = "(400)"
@@ -71,14 +72,25 @@ class ShareExecutors:
 
     async def give(self, action: GiveShare, report: Report) -> None:
         bao, key = OpenBao(self._kube, action.cluster), self._store.lookup(action.share)
+        wrong: list[tuple[int, DiscoError]] = []
+        opened = False
         for pod, seal in (await statuses(bao, action.replicas)).items():
             if not isinstance(seal, SealStatus) or not (seal.sealed and seal.initialized):
                 continue
             try:
-                await bao.unseal(pod, key)
+                opened = not (await bao.unseal(pod, key)).sealed or opened
             except DiscoError as error:
-                raise _refused(pod, action.member, error) from None
+                if WRONG not in error.why:
+                    raise
+                wrong.append((pod, error))  # each of them has to forget what it was given
+                continue
             report(f"{NAME}-{pod} has it", None)
+        if wrong:
+            if vault_rekey.put_back(self._store):
+                raise vault_rekey.before_again(wrong[0][1].why)
+            raise _refused(wrong[0][0], action.member)
+        if opened:
+            self._store.discard(REKEYING)  # these are the right ones
 
     async def seal(self, action: SealVault, report: Report) -> None:
         bao = OpenBao(self._kube, action.cluster)
@@ -150,10 +162,8 @@ def told(found: Mapping[int, SealStatus | DiscoError], quorum: Quorum, me: str =
     return lines
 
 
-def _refused(pod: int, member: str, error: DiscoError) -> DiscoError:
+def _refused(pod: int, member: str) -> DiscoError:
     """A pod tells only when it has enough of them that one of them was wrong."""
-    if WRONG not in error.why:
-        return error
     return DiscoError(
         f"the shares that {NAME}-{pod} was given do not open it",
         where=f"{NAMESPACE}/{NAME}-{pod}",

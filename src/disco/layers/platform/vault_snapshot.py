@@ -24,7 +24,7 @@ from disco.engine.secret import SecretRef
 from disco.kube.access import Cluster
 from disco.kube.reader import Kube
 from disco.layers.platform.openbao import KEYS, NAME, NAMESPACE, OpenBao, VaultAction
-from disco.layers.platform.quorum import OWN_KEY, kept
+from disco.layers.platform.quorum import OWN_KEY, REKEYING, kept
 from disco.layers.platform.vault import Vault
 from disco.store.store import Store
 from disco.store.team.layout import share_of
@@ -132,8 +132,8 @@ class Restorer:
             await self._again(action, bao, snapshot, report)
         stale = {share_of(n): None for n in kept(self._store).holders if share_of(n) not in shares}
         why = f"Take the vault's keys of {snapshot.at}"
-        self._store.put_all({KEYS: dict(snapshot.keys), **stale}, why, shares)
-        self._store.discard(RESTORING)
+        notes = {RESTORING: None, REKEYING: None}
+        self._store.put_all({KEYS: dict(snapshot.keys), **stale}, why, shares, notes)
 
     def _of_members(self, snapshot: Snapshot) -> dict[str, bytes]:
         """The shares by their secrets, without those of who left: nobody else could open them.
