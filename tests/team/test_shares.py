@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from forger import Forger
 from people import SECRET, People, grown
 
 from disco.engine.errors import DiscoError, WrongUse
+from disco.engine.place import Place
+from disco.layers.platform.quorum import Quorum, refuse_strangers
+from disco.store.store import Store
 from disco.store.team.history import Untrusted
 from disco.store.team.layout import file_of, owed_of
 from disco.store.team.repository import Repository, join
@@ -133,3 +138,41 @@ def test_nobody_gets_a_share_who_is_no_member(ana: Repository) -> None:
 def test_who_writes_shares_need_not_read_them(ana: Repository, people: People) -> None:
     assert ana.team().who_can_write(SHARES["ben"]) == ("ana", "ben", "eve")
     assert ana.team().members["eve"].role is Role.READER  # whose commits are refused anyway
+
+
+@pytest.mark.parametrize(
+    ("holders", "why"),
+    [
+        (("ana", "ben"), ""),
+        (("ana", "mallory"), "mallory is to hold a share of the vault's key, and is no member"),
+        (("ana", "eve"), "eve is to hold a share of the vault's key, and is a reader"),
+    ],
+)
+def test_holders_are_members_who_may_change_the_store(
+    ana: Repository, holders: tuple[str, ...], why: str
+) -> None:
+    store = Store(Place(Path("/nowhere/dev")), ana)
+    if not why:
+        refuse_strangers(store, Quorum(holders, 2))
+        return
+    with pytest.raises(WrongUse, match=why):
+        refuse_strangers(store, Quorum(holders, 2))
+
+
+def test_a_store_of_one_machine_has_no_holders(tmp_path: Path) -> None:
+    with pytest.raises(WrongUse, match="holders are members of a team"):
+        refuse_strangers(Store(Place(tmp_path / "dev")), Quorum(("local",), 1))
+
+
+def test_shares_are_put_back_as_they_were_sealed(ana: Repository, people: People) -> None:
+    """By somebody who can read none of them but one, and in one commit."""
+    store = Store(Place(Path("/nowhere/dev")), ana)
+    before = {f"vault/share-{n}": store.sealed(f"vault/share-{n}") or b"" for n in SHARES}
+    store.put_all({f"vault/share-{n}": {"share": f"new-{n}"} for n in SHARES}, "New shares")
+    head = ana.head()
+    store.put_all({}, "Take the old ones", before, {"vault/rekeying": None})
+    assert len(ana.git.between(head, ana.head())) == 1
+    ben = people.person("ben").repository()
+    ben.sync()
+    assert ben.fields(SHARES["ben"]) == VALUES["ben"]
+    assert store.fields("vault/share-ana") == VALUES["ana"]

@@ -10,6 +10,7 @@ import pytest
 from disco.checks.prometheus import seconds, youngest_s
 from disco.hosts.host import Host
 from disco.layers.platform import check_metrics, check_vault
+from disco.layers.platform.quorum import Quorum
 
 Json = dict[str, Any]
 H1, H2 = Host("h1", "10.0.0.1"), Host("h2", "10.0.0.2")
@@ -205,3 +206,25 @@ def test_a_policy_allows_what_it_should_and_no_more() -> None:
     less = exact | {"kv/data/disco/probe": {"deny"}}
     assert not check_vault.capabilities(less).ok
     assert not check_vault.capabilities({}).ok
+
+
+THREE = Quorum(("anna", "ben", "carla"), 2)
+
+
+@pytest.mark.parametrize(
+    ("there", "owed", "made", "told"),
+    [
+        (THREE, {}, 3, "3 of 3 hold a share: 2 of anna, ben, carla unseal it"),
+        (Quorum(("anna", "ben"), 2), {}, 2, "carla: has no share"),
+        (Quorum(("anna", "ben", "carla", "eve"), 2), {}, 4, "eve: holds a share, and the file"),
+        (THREE, {"vault/share-dan": "dan left"}, 3, "dan: left with a share"),
+        (Quorum(THREE.holders, 3), {}, 3, "threshold: is 3, not 2"),
+        (THREE, {"vault/init": "dan left"}, 4, "the vault: has made 4 shares, the store has 3"),
+    ],
+)
+def test_shares_are_judged_by_what_the_file_names(
+    there: Quorum, owed: dict[str, str], made: int, told: str
+) -> None:
+    answer = check_vault.shares(there, THREE, owed, made)
+    assert told in answer.evidence
+    assert answer.ok == answer.evidence.startswith("3 of 3 hold")

@@ -30,6 +30,7 @@ from disco.hosts.host import Host
 from disco.layers.akash.chain import ChainNode
 from disco.layers.cluster.kubernetes import EMPTY, Kubernetes, KubernetesSeen, KubernetesSpec
 from disco.layers.platform.prometheus import Prometheus
+from disco.layers.platform.quorum import Quorum
 from disco.layers.platform.seen import ClusterSeen
 from disco.layers.platform.vault import Vault, VaultSeen
 from disco.layers.servers.artifacts import Artifacts, ArtifactsOutputs, ArtifactsSeen
@@ -144,9 +145,12 @@ def cluster_seen(made: Any, seen: Case) -> ClusterSeen:
 
 
 def vault_seen(made: Vault, seen: Case) -> VaultSeen:
-    """sealed; set_up: `as declared`, or any other text for what was declared once."""
-    set_up = seen.get("set_up", "")
-    return VaultSeen(cluster_seen(made, seen), seen.get("sealed", True), set_up == "as declared")
+    """sealed; set_up: `as declared`, or any other text for what was declared once. holders: of
+    shares, two of which open it."""
+    set_up, holders = seen.get("set_up", ""), tuple(seen.get("holders", ()))
+    shares = Quorum(holders, 2) if holders else Quorum()
+    cluster = cluster_seen(made, seen)
+    return VaultSeen(cluster, seen.get("sealed", True), set_up == "as declared", shares)
 
 
 SEEN: dict[str, Callable[[Any, Case], Any]] = {

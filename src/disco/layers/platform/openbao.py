@@ -303,7 +303,7 @@ class VaultExecutors:
         self._store.discard(BEGUN)
         if action.quorum.holders:
             enough = keys[: action.quorum.threshold]
-            await self._until_unsealed(action, bao, enough, report)
+            await self._until_unsealed(action, bao, enough, report, answer["root_token"])
 
     async def _has_data(self, action: InitVault, bao: OpenBao, report: Report) -> bool:
         """Whether any pod has: one that lost its volume joins the others again, it is not
@@ -351,23 +351,21 @@ class VaultExecutors:
     async def unseal(self, action: UnsealVault, report: Report) -> None:
         bao = OpenBao(self._kube, action.cluster)
         fields = self._store.fields(KEYS)
-        await self._until_unsealed(
-            action, bao, [fields[OWN_KEY]] if OWN_KEY in fields else [], report
-        )
-        token = fields["root_token"]
-
-        async def leader() -> str:
-            await bao.call(token, "GET", "sys/mounts")
-            return ""
-
-        await self._kube.until(
-            action.cluster, "the vault has a leader", leader, 60, lambda n: report(n, None)
-        )
+        keys = [fields[OWN_KEY]] if OWN_KEY in fields else []
+        await self._until_unsealed(action, bao, keys, report, fields["root_token"])
 
     async def _until_unsealed(
-        self, action: InitVault | UnsealVault, bao: OpenBao, keys: Sequence[str], report: Report
+        self,
+        action: InitVault | UnsealVault,
+        bao: OpenBao,
+        keys: Sequence[str],
+        report: Report,
+        token: str,
     ) -> None:
-        """keys: that together unseal it; none where its holders have to. Raises DiscoError."""
+        """And until one of them leads: what was put back seals itself after a moment.
+
+        keys: that together unseal it; none where its holders have to. Raises DiscoError.
+        """
         refused: list[DiscoError] = []
 
         async def test() -> str:
@@ -378,11 +376,14 @@ class VaultExecutors:
                     raise
                 refused.append(error)  # a wrong key, say: no other comes of waiting
                 return ""
-            return left or await rolling_out(self._kube, action.cluster)
+            left = left or await rolling_out(self._kube, action.cluster)
+            if not left:
+                await bao.call(token, "GET", "sys/mounts")
+            return left
 
         await self._kube.until(
             action.cluster,
-            f"{NAME} is unsealed",
+            f"{NAME} is unsealed and has a leader",
             test,
             POD_S * (action.replicas + 1),
             lambda n: report(n, None),
