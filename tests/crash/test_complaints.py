@@ -40,6 +40,7 @@ SECTIONS = {
     "servers": "servers: {provider: local, count: 3, network: 10.90.0.0/24}",
     "kubernetes": "kubernetes: {}",
     "prometheus": "prometheus: {}",
+    "logs": "logs: {}",
     "vault": "vault: {replicas: 3}",
     "chains": "  akash: {validators: 3, full_nodes: 2}",
 }
@@ -58,6 +59,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "storage": "6Gi",
         "remote_write": "[{url: 'https://metrics.example/w'}]",
     },
+    "logs": {"retention": "3d", "retention_size": "2GB", "storage": "6Gi"},
     "vault": {"replicas": 5, "storage": "2Gi"},
     "chains": {
         "validators": 2,
@@ -275,7 +277,7 @@ def test_what_a_chain_or_a_vault_can_not_be_made_less_of_is_refused_by_name(fold
     assert stack.simulation.capture().is_like(whole)
 
 
-@pytest.mark.parametrize("section", ["prometheus", "vault", "chains"])
+@pytest.mark.parametrize("section", ["prometheus", "logs", "vault", "chains"])
 def test_volumes_of_another_size_are_refused_by_name_and_can_be_made_anew(
     folder: Path, section: str
 ) -> None:
@@ -363,12 +365,14 @@ GONE = {
     "servers": ("count: 3", "count: 1"),
     "vault": ("vault: {replicas: 3}\n", ""),
     "prometheus": ("prometheus: {}\n", ""),
+    "logs": ("logs: {}\n", ""),
     "chains.akash": ("chains:\n  akash: {validators: 3, full_nodes: 2}\n", ""),
 }
 PROTECTED = {
     "servers": ("10.90.0.0/24}", "10.90.0.0/24, prevent_destroy: true}"),
     "vault": ("{replicas: 3}", "{replicas: 3, prevent_destroy: true}"),
     "prometheus": ("prometheus: {}", "prometheus: {prevent_destroy: true}"),
+    "logs": ("logs: {}", "logs: {prevent_destroy: true}"),
     "chains.akash": ("full_nodes: 2}", "full_nodes: 2, prevent_destroy: true}"),
 }
 

@@ -17,6 +17,7 @@ VARIANTS: list[tuple[str, Object]] = [
     ("metrics-server", {"replicas": 2, "kubeletInsecureTLS": False}),
     ("prometheus", {"nodeExporter": {"enabled": False}, "networkPolicy": {"enabled": False}}),
     ("prometheus", {"controlPlane": {"etcd": ["10.0.0.1"]}, "rules": {"a.yaml": "groups: []\n"}}),
+    ("logs", {"collector": {"journal": False}, "networkPolicy": {"enabled": False}}),
     ("openbao", {"replicas": 1, "tls": {"enabled": True, "secretName": "tls"}}),
     ("chain", {"fullNodes": 2, "ports": {"api": None, "grpc": None}}),
     ("chain", {"persistent": False, "config": {"PRIV_VALIDATOR_LADDR": "tcp://0.0.0.0:26658"}}),
@@ -24,8 +25,12 @@ VARIANTS: list[tuple[str, Object]] = [
 ]
 every_variant = pytest.mark.parametrize(("chart", "values"), VARIANTS, ids=lambda v: str(v)[:60])
 
-# Why each may run as root: the first two write the kernel's rules, the third removes others' files.
-ROOT_ALLOWED = {"flannel/flannel", "kube-router/kube-router", "volume-helper/helper"}
+# Why each may run as root: the first two write the kernel's rules, the third removes others' files,
+# the last two read logs that only the host's root may read.
+ROOT_ALLOWED = {
+    *("flannel/flannel", "kube-router/kube-router", "volume-helper/helper"),
+    *("log-collector/pods", "log-collector/journal"),
+}
 PRIVILEGED = {"flannel/flannel", "kube-router/kube-router"}
 
 
@@ -172,6 +177,8 @@ WRONG = [
     ("prometheus", {"scrapeInterval": "often"}, "scrapeInterval"),
     ("prometheus", {"rules": {"rules": "groups: []"}}, "rules"),
     ("prometheus", {"staticTargets": [{"job": "kubelet", "targets": ["a:1"]}]}, "job"),
+    ("logs", {"retention": {"time": "long"}}, "time"),
+    ("logs", {"collector": {"statePath": "/"}}, "statePath"),
     ("openbao", {"replicas": 2}, "replicas"),
     ("openbao", {"tls": {"enabled": True}}, "secretName"),
     ("chain", {"config": {"PRUNING": False}}, "PRUNING"),

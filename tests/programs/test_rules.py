@@ -32,6 +32,8 @@ RULES: dict[str, dict[str, Any]] = {
     for group in parse(path.read_text())["groups"]
     for rule in group["rules"]
 }
+LOGS = 'namespace="logs",pod="logs-0"'
+COLLECTOR = 'namespace="logs",pod="log-collector-x",node="n1"'
 STEP_S = 15
 CHAIN = 'chain_id="a-1",namespace="a"'
 NODE = 'job="kubelet",node="n1",instance="n1"'
@@ -267,6 +269,68 @@ CASES = [
         {
             f"cometbft_consensus_missing_validators_power{{{CHAIN}}}": [0],
             f"cometbft_consensus_validators_power{{{CHAIN}}}": [100],
+        },
+    ),
+    Case(
+        "LogsDiskNearlyFull",
+        True,
+        {f"vl_free_disk_space_bytes{{{LOGS}}}": [5], f"vl_total_disk_space_bytes{{{LOGS}}}": [100]},
+        "little is free",
+    ),
+    Case(
+        "LogsDiskNearlyFull",
+        True,
+        {
+            f"vl_free_disk_space_bytes{{{LOGS}}}": [50],
+            f"vl_total_disk_space_bytes{{{LOGS}}}": [100],
+            f"vl_storage_is_read_only{{{LOGS}}}": [1],
+        },
+        "nothing is taken",
+    ),
+    Case(
+        "LogsDiskNearlyFull",
+        False,
+        {
+            f"vl_free_disk_space_bytes{{{LOGS}}}": [50],
+            f"vl_total_disk_space_bytes{{{LOGS}}}": [100],
+            f"vl_storage_is_read_only{{{LOGS}}}": [0],
+        },
+    ),
+    Case(
+        "LogsStopped",
+        True,
+        {
+            f'vl_rows_ingested_total{{{LOGS},type="native"}}': steady(7, steps=60),
+            f'vl_rows_ingested_total{{{LOGS},type="journald"}}': steady(3, steps=60),
+        },
+    ),
+    Case(
+        "LogsStopped",
+        False,
+        {
+            f'vl_rows_ingested_total{{{LOGS},type="native"}}': rising(100, steps=60),
+            f'vl_rows_ingested_total{{{LOGS},type="journald"}}': steady(3, steps=60),
+        },
+        "of pods only",
+    ),
+    Case(
+        "LogsCollectorStuck",
+        True,
+        {f"journal_failures_total{{{COLLECTOR}}}": rising(60, steps=60)},
+        "with the journal",
+    ),
+    Case(
+        "LogsCollectorStuck",
+        True,
+        {f"vlagent_remotewrite_retries_count_total{{{COLLECTOR}}}": rising(60, steps=60)},
+        "with pods' logs",
+    ),
+    Case(
+        "LogsCollectorStuck",
+        False,
+        {
+            f"journal_failures_total{{{COLLECTOR}}}": steady(4, steps=60),
+            f"vlagent_remotewrite_retries_count_total{{{COLLECTOR}}}": steady(4, steps=60),
         },
     ),
 ]

@@ -63,6 +63,11 @@ def _prometheus(namespace: str, values: Values) -> Iterator[Thing]:
     yield _daemons(namespace, "node-exporter", values["nodeExporter"]["image"])
 
 
+def _logs(namespace: str, values: Values) -> Iterator[Thing]:
+    yield _volumes(namespace, "logs", values)
+    yield _daemons(namespace, "log-collector", values["collector"]["image"])
+
+
 def _openbao(namespace: str, values: Values) -> Iterator[Thing]:
     yield _volumes(namespace, "openbao", values, values["replicas"])
 
@@ -86,6 +91,7 @@ CHARTS: dict[str, Callable[[str, Values], Iterator[Thing]]] = {
     "storage": _storage,
     "metrics-server": _metrics_server,
     "prometheus": _prometheus,
+    "logs": _logs,
     "openbao": _openbao,
     "chain": _chain,
 }

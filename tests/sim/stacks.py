@@ -10,6 +10,7 @@ name: wide
 servers: {provider: local, count: 3, network: 10.90.0.0/24}
 kubernetes: {}
 prometheus: {}
+logs: {}
 vault: {replicas: 3}
 chains:
   akash: {validators: 3, full_nodes: 2}

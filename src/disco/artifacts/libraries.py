@@ -81,7 +81,11 @@ def _loads(root: Path, path: str) -> list[str]:
     if loader is None:
         raise _missing(root, "/" + LOADERS[0])
     loader_file = root / _followed(root, "/" + loader).lstrip("/")
-    folders = [root / "usr/lib", *sorted((root / "usr/lib").glob("*-linux-gnu"))]
+    places = (
+        "*-linux-gnu",
+        "*-linux-gnu/systemd",
+    )  # the second is known to systemd's programs only
+    folders = [root / "usr/lib", *(f for p in places for f in sorted((root / "usr/lib").glob(p)))]
     asked = subprocess.run(
         [
             *(loader_file, "--inhibit-cache", "--library-path", ":".join(map(str, folders))),

@@ -12,6 +12,7 @@ from disco.engine.graph import Graph
 from disco.engine.secret import Lookup
 from disco.layers.akash.chain import ChainNode
 from disco.layers.cluster.kubernetes import Kubernetes
+from disco.layers.platform.logs import Logs
 from disco.layers.platform.prometheus import Prometheus
 from disco.layers.platform.vault import Vault
 from disco.layers.plugins import plugins
@@ -27,6 +28,7 @@ OWN: tuple[type[Component], ...] = (
     SshServers,
     Kubernetes,
     Prometheus,
+    Logs,
     Vault,
     ChainNode,
 )

@@ -42,6 +42,8 @@ def test_versions_in_image_tags_follow_their_programs() -> None:
     assert tags["coredns"] == "v" + known.program("coredns").version
     assert tags["flannel"] == "v" + known.program("flanneld").version
     assert tags["prometheus"] == "v" + known.program("prometheus").version
+    assert tags["victoria-logs"] == "v" + known.program("victoria-logs").version
+    assert tags["log-collector"].startswith("v" + known.program("vlagent").version)
     assert tags["openbao"] == known.program("bao").version
 
 
@@ -51,6 +53,8 @@ def test_the_linker_is_told_the_version_that_the_catalogue_has() -> None:
     assert f"-X k8s.io/component-base/version.gitVersion=v{kube}" in known.modules["main"].ldflags
     version = known.program("containerd").version
     assert any(f.endswith(f".Version={version}") for f in known.modules["containerd"].ldflags)
+    version = known.program("victoria-logs").version
+    assert any(f.endswith(f"-v{version}") for f in known.modules["victorialogs"].ldflags)
 
 
 def test_an_image_set_needs_its_programs_and_the_file_system_its_tools_come_from() -> None:

@@ -29,6 +29,7 @@ from disco.engine.place import Place
 from disco.hosts.host import Host
 from disco.layers.akash.chain import ChainNode
 from disco.layers.cluster.kubernetes import EMPTY, Kubernetes, KubernetesSeen, KubernetesSpec
+from disco.layers.platform.logs import Logs
 from disco.layers.platform.prometheus import Prometheus
 from disco.layers.platform.quorum import Quorum
 from disco.layers.platform.seen import ClusterSeen
@@ -47,6 +48,7 @@ SECTIONS: dict[str, type[Component]] = {
     "servers": LocalServers,
     "kubernetes": Kubernetes,
     "prometheus": Prometheus,
+    "logs": Logs,
     "vault": Vault,
     "chains": ChainNode,
 }
@@ -158,6 +160,7 @@ SEEN: dict[str, Callable[[Any, Case], Any]] = {
     "servers": servers_seen,
     "kubernetes": kubernetes_seen,
     "prometheus": cluster_seen,
+    "logs": cluster_seen,
     "vault": vault_seen,
     "chains": cluster_seen,
 }
