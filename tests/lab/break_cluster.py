@@ -61,6 +61,7 @@ ETCDCTL = (
 RELEASES = (
     ("kube-storage", "storage"),
     ("monitoring", "prometheus"),
+    ("logs", "logs"),
     ("vault", "openbao"),
     ("akash", "akash"),
 )
@@ -131,18 +132,20 @@ async def _widen(bao: OpenBao, token: str) -> None:
 
 @contextmanager
 def no_services_of_the_cluster(t: Tools) -> Iterator[None]:
-    """No CoreDNS, no kube-proxy, no kube-router, no provisioner, no Prometheus: pods still reach
-    each other."""
+    """No CoreDNS, no kube-proxy, no kube-router, no provisioner, no Prometheus, no store of logs:
+    pods still reach each other."""
     try:
         t.scale("kube-system", "deployment/coredns", 0)
         t.scale("kube-storage", "deployment/local-path-provisioner", 0)
         t.scale("monitoring", "statefulset/prometheus", 0)
+        t.scale("logs", "statefulset/logs", 0)
         t.nowhere("kube-system", "kube-proxy", away=True)
         t.nowhere("kube-network", "kube-router", away=True)
         t.gone("kube-system", "k8s-app in (kube-dns, kube-proxy)")
         t.gone("kube-network", "app.kubernetes.io/name=kube-router")
         t.gone("kube-storage", "app.kubernetes.io/name=local-path-provisioner")
         t.gone("monitoring", "app.kubernetes.io/name=prometheus")
+        t.gone("logs", "app.kubernetes.io/name=logs")
         yield
     finally:
         t.nowhere("kube-system", "kube-proxy", away=False)
@@ -150,6 +153,7 @@ def no_services_of_the_cluster(t: Tools) -> Iterator[None]:
         t.scale("kube-system", "deployment/coredns", 2)
         t.scale("kube-storage", "deployment/local-path-provisioner", 1)
         t.scale("monitoring", "statefulset/prometheus", 1)
+        t.scale("logs", "statefulset/logs", 1)
 
 
 @contextmanager

@@ -15,13 +15,15 @@ from tools import BIG, CHAIN, SMALL, Json, Tools, pod
 @contextmanager
 def trouble_in_the_metrics(t: Tools) -> Iterator[None]:
     """A pod that asks to be scraped and can't, no node-exporter, rules that are missing, fail and
-    fire, and a validator that is scraped no more."""
+    fire, a validator that is scraped no more, and nobody who collects logs."""
     rules = t.get("-n", "monitoring", "configmap", "prometheus-rules")["data"]
     scraped = "prometheus.io/scrape"
     try:
         asks = {scraped: "true", "prometheus.io/port": "9999"}
         t.apply(pod("lab-deaf", ["sleep", "600"], **asks))
         t.nowhere("monitoring", "node-exporter", away=True)
+        t.nowhere("logs", "log-collector", away=True)
+        t.gone("logs", "app.kubernetes.io/name=log-collector")
         t.kubectl("-n", CHAIN, "annotate", "pod", SMALL, f"{scraped}-")
         _load_rules(t, {**rules, "vault.yaml": "groups: []\n", "lab.yaml": LAB_RULES})
         until("Prometheus has seen it all", lambda: _metrics_are_in_trouble(t), 120, 1.0)
@@ -29,6 +31,7 @@ def trouble_in_the_metrics(t: Tools) -> Iterator[None]:
     finally:
         t.kubectl("-n", "default", "delete", "pod", "lab-deaf", "--now")
         t.nowhere("monitoring", "node-exporter", away=False)
+        t.nowhere("logs", "log-collector", away=False)
         t.kubectl("-n", CHAIN, "annotate", "pod", SMALL, f"{scraped}=true")
         _load_rules(t, {"lab.yaml": None, **rules})
 

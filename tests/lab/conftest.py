@@ -17,7 +17,7 @@ DEVNET = Path(__file__).resolve().parents[2] / "examples" / "devnet.yaml"
 CHANGES = {
     "name: devnet": f"name: lab-{os.getpid()}",
     "  count: 1\n": f"  count: 1\n  network: {NETWORK}\n",
-    "prometheus: {}": "prometheus: {scrape_interval: 5s}",
+    "prometheus: {}": "prometheus: {scrape_interval: 5s}\n\nlogs: {}",
     "    validators: 1\n": "    validators: 2\n    stakes: [9_000_000_000, 1_000_000_000]\n",
 }
 

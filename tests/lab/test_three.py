@@ -53,6 +53,9 @@ def test_a_killed_host_stops_no_blocks_and_its_validator_catches_up(three: LabSt
     witness = next(v for v in where if v != victim and where[v] != where[victim])
     host = where[victim]
     before = height(three, witness)
+    mark = f"written before {host} was killed"
+    three.must("exec", host, "--", "logger", "--tag", "lab", mark)
+    lines = kubectl(three, "-n", "akash", "logs", victim, "--tail", "40").splitlines()
     kill_host(three, host)
     at_kill = until("blocks go on", lambda: _above(three, witness, before + 3), 60)
     assert height(three, witness) >= at_kill
@@ -62,6 +65,17 @@ def test_a_killed_host_stops_no_blocks_and_its_validator_catches_up(three: LabSt
     assert caught_up
     # Peers dial each other again after some seconds.
     three.must("check", "--wait", "60", "--only", "chain,vault", within_s=180)
+    until("no line is lost", lambda: not lost(three, victim, lines, host, mark), 60)
+
+
+def lost(stack: LabStack, pod: str, lines: list[str], host: str, mark: str) -> list[str]:
+    """Lines that were written just before the host was killed, and are not kept."""
+    asked = ("--since", "20m", "--json", "--limit", "50000")
+    found = [json.loads(x)["line"] for x in stack.must("logs", f"akash/{pod}", *asked).splitlines()]
+    wanted = [line for line in lines if line and line not in set(found)]
+    journal = stack.must("logs", host, "--since", "20m", "--query", f'"{mark}"')
+    print(f"{pod}: {len(wanted)} of its last {len(lines)} lines are missing")
+    return wanted + ([] if mark in journal else [mark])
 
 
 def test_a_second_apply_changes_nothing(three: LabStack) -> None:

@@ -31,6 +31,11 @@ class LogStore:
     def __init__(self, kube: Kube, cluster: Cluster) -> None:
         self.kube, self.cluster = kube, cluster
 
+    async def is_there(self) -> bool:
+        """Whether the cluster has one, answering or not."""
+        path = f"/api/v1/namespaces/{SERVICE.rpartition(':')[0]}"
+        return await self.kube.find(self.cluster, path) is not None
+
     async def health(self) -> str:
         return await self._text("/health", {})
 
@@ -77,6 +82,11 @@ def quoted(text: str) -> str:
 def is_exactly(field: str, value: str) -> str:
     """A filter on the whole value of a field."""
     return f"{quoted(field)}:={quoted(value)}"
+
+
+def of_stream(field: str, value: str) -> str:
+    """The same for a field that names a stream, which no program can write."""
+    return f"{{{field}={quoted(value)}}}"
 
 
 def both(filters: Iterable[str]) -> str:

@@ -335,8 +335,16 @@ def logs(
     file: File = STACK,
     follow: Annotated[bool, flag("--follow", help="Wait for more.")] = (False),
     tail: Annotated[int, Parameter(help="Lines from the end of each log.")] = 100,
+    since: Annotated[str, Parameter(help="From when: `90m`, `2d`, or a time (ISO 8601).")] = "",
+    until: Annotated[str, Parameter(help="Until when, in the same words.")] = "",
+    query: Annotated[str, Parameter(help="Only what this finds: a word, or any LogsQL.")] = "",
+    limit: Annotated[int, Parameter(help="Lines at most, the newest, with one of these.")] = 1000,
+    json: Annotated[bool, flag("--json", help="One JSON object a line.")] = (False),
 ) -> int:
     """Show the logs of a component, a host or a pod.
+
+    With `--since`, `--until` or `--query` the store of logs answers (`logs: {}` in the stack file),
+    also for pods that are gone; without a store, `--since` is answered by the nodes.
 
     Parameters
     ----------
@@ -346,7 +354,9 @@ def logs(
     """
     from disco.cli import logs as module
 
-    return run(module.logs(file, name, follow, tail), when_cut_off="")
+    past = module.Past(since, until, query, limit)
+    going = module.logs(file, name, follow=follow, tail=tail, past=past, as_json=json)
+    return run(going, when_cut_off="")
 
 
 @app.command(group=INSIDE, sort_key=16)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
-from disco.cli import speak
+from disco.checks.logs import Span
+from disco.cli import kept_logs, speak
 from disco.cli.opened import veiled
 from disco.cli.target import Target, found_pods, must_have_cluster, target
 from disco.cli.wiring import Session, open_stack
-from disco.engine.errors import DiscoError, Exit
+from disco.engine.errors import DiscoError, Exit, WrongUse
 from disco.hosts.host import Host
 from disco.kube.access import Cluster
 from disco.kube.errors import translated
@@ -33,14 +36,41 @@ class Source:
     lines: Callable[[], AsyncIterator[str]]
 
 
-async def logs(file: Path, name: str, follow: bool, tail: int) -> int:
-    """Print the last lines of each log, and go on with new ones if asked."""
+@dataclass(frozen=True)
+class Asked:
+    """What of the past is asked for. limit: lines at most."""
+
+    when: Span
+    query: str
+    limit: int
+
+    @property
+    def anything(self) -> bool:
+        return self.when != Span() or bool(self.query)
+
+    @property
+    def needs_store(self) -> bool:
+        return self.when.end is not None or bool(self.query)
+
+
+async def logs(file: Path, name: str, *, follow: bool, tail: int, past: Past, as_json: bool) -> int:
+    """Print the last lines of each log, and go on with new ones if asked; or what was kept."""
+    asked = past.asked(follow)
     async with open_stack(file) as session:
         wanted = await target(session, name)
-        sources = await sources_of(session, wanted, follow, tail)
+        if asked.anything:
+            store = await kept_logs.store_of(session, wanted)
+            if store:
+                lines = await kept_logs.kept(store, wanted, asked.when, asked.query, asked.limit)
+                several = len(wanted.hosts) + sum(not p.pod for p in wanted.pods) > 1
+                _print_kept(*lines, asked.limit, several, as_json)
+                return int(Exit.DONE)
+            _say_that_nothing_is_kept(asked)
+            tail = asked.limit
+        sources = await sources_of(session, wanted, follow, tail, asked.when.start)
         if not sources and not follow:
             raise DiscoError(f"{name} has no log: no pod is there", fix="see: disco status")
-        printer = Printer([s.label for s in sources])
+        printer = Printer([s.label for s in sources], as_json)
         if follow:
             await _follow(session, wanted, sources, printer)
         else:
@@ -49,16 +79,66 @@ async def logs(file: Path, name: str, follow: bool, tail: int) -> int:
     return int(Exit.DONE)
 
 
-class Printer:
-    """Lines as they come; with where they are from when there are several."""
+@dataclass(frozen=True)
+class Past:
+    """Flags about the past, as a person gave them."""
 
-    def __init__(self, labels: list[str]) -> None:
+    since: str = ""
+    until: str = ""
+    query: str = ""
+    limit: int = 1000
+
+    def asked(self, follow: bool) -> Asked:
+        """Raises WrongUse."""
+        if self.limit < 1:
+            raise WrongUse("--limit must be at least 1")
+        when = kept_logs.span(self.since, self.until, datetime.now(UTC))
+        asked = Asked(when, self.query, self.limit)
+        if follow and asked.anything:
+            raise WrongUse("--follow waits for new lines: --since, --until and --query ask for old")
+        return asked
+
+
+def _print_kept(
+    lines: list[kept_logs.Line], cut: bool, limit: int, several: bool, as_json: bool
+) -> None:
+    """several: whether they may be from several places, also where these are all from one."""
+    printer = Printer(sorted({line.label for line in lines}), as_json)
+    printer.several = several or printer.several
+    for line in lines:
+        printer.line(line.label, line.text, line.time)
+    if cut:
+        speak.talk(
+            f"only the newest {limit} lines: --limit N for more, --until for older", "yellow"
+        )
+    if not lines:
+        speak.talk("the store has no such line")
+
+
+def _say_that_nothing_is_kept(asked: Asked) -> None:
+    what, fix = "this stack keeps no logs", "add `logs: {}` to the stack file, and apply"
+    if asked.needs_store:
+        raise WrongUse(what, why="--until and --query are answered by a store of logs", fix=fix)
+    speak.talk(f"{what}: this is what its nodes still have. To keep them, {fix}", "yellow")
+
+
+class Printer:
+    """Lines as they come; with where they are from when there are several. as_json: an object a
+    line."""
+
+    def __init__(self, labels: list[str], as_json: bool = False) -> None:
         self._wide = max(map(len, labels), default=0)
         self.several = len(labels) > 1
+        self._as_json = as_json
 
-    def line(self, label: str, text: str) -> None:
+    def line(self, label: str, text: str, time: str = "") -> None:
+        if self._as_json:
+            told = {"from": label, **({"time": time} if time else {})}
+            told["line"] = veiled(text.rstrip("\r\n"))
+            speak.data_line(json.dumps(told, ensure_ascii=False))
+            return
         self._wide = max(self._wide, len(label))
-        start = f"{label:{self._wide}}  " if self.several else ""
+        start = f"{label:{self._wide}}  " if self.several and label else ""
         speak.data_line(start + veiled(text.rstrip("\r\n")))
 
 
@@ -100,25 +180,36 @@ async def _again(look: Callable[[], Awaitable[list[Source]]]) -> list[Source]:
         return []
 
 
-async def sources_of(session: Session, wanted: Target, follow: bool, tail: int) -> list[Source]:
+async def sources_of(
+    session: Session, wanted: Target, follow: bool, tail: int, since: datetime | None = None
+) -> list[Source]:
     """tail: lines from the end of each; -1 for all."""
-    found = [_of_host(session, h, wanted.unit, follow, tail) for h in wanted.hosts]
+    found = [_of_host(session, h, wanted.unit, follow, tail, since) for h in wanted.hosts]
     for pod in await found_pods(session, wanted):
         cluster = must_have_cluster(wanted.cluster)
-        found += _of_pod(session, cluster, pod, wanted.pods[0].container, follow, tail)
+        found += _of_pod(session, cluster, pod, wanted.pods[0].container, follow, tail, since)
     return found
 
 
-def _of_host(session: Session, host: Host, unit: str, follow: bool, tail: int) -> Source:
+def _of_host(
+    session: Session, host: Host, unit: str, follow: bool, tail: int, since: datetime | None
+) -> Source:
     argv = ["journalctl", "--no-pager", "--quiet", "--output=short-iso"]
     argv += ["--lines", str(tail) if tail >= 0 else "0"]
     argv += [*(["--follow"] if follow else []), *(["--unit", unit] if unit else [])]
+    argv += ["--since", f"@{since.timestamp():.0f}"] if since else []
     label = f"{host.name}:{unit}" if unit else host.name
     return Source(label, label, lambda: session.sessions.follow(host, argv))
 
 
 def _of_pod(
-    session: Session, cluster: Cluster, pod: dict[str, Any], only: str, follow: bool, tail: int
+    session: Session,
+    cluster: Cluster,
+    pod: dict[str, Any],
+    only: str,
+    follow: bool,
+    tail: int,
+    since: datetime | None,
 ) -> list[Source]:
     meta = pod["metadata"]
     place = f"{meta['namespace']}/{meta['name']}"
@@ -133,6 +224,7 @@ def _of_pod(
         path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/log"
         params = {"container": name, **({"follow": "true"} if follow else {})}
         params |= {"tailLines": str(tail)} if tail >= 0 else {}
+        params |= {"sinceTime": since.strftime("%Y-%m-%dT%H:%M:%SZ")} if since else {}
         lines = _stream(session, cluster, path, params)
         found.append(Source(label, f"{place}/{name}/{life}", lines))
     return found

@@ -9,7 +9,7 @@ import pytest
 
 from disco.checks.prometheus import seconds, youngest_s
 from disco.hosts.host import Host
-from disco.layers.platform import check_metrics, check_vault
+from disco.layers.platform import check_logs, check_metrics, check_vault
 from disco.layers.platform.quorum import Quorum
 
 Json = dict[str, Any]
@@ -228,3 +228,15 @@ def test_shares_are_judged_by_what_the_file_names(
     answer = check_vault.shares(there, THREE, owed, made)
     assert told in answer.evidence
     assert answer.ok == answer.evidence.startswith("3 of 3 hold")
+
+
+def test_the_way_of_logs_is_red_for_each_node_and_each_kind_of_line() -> None:
+    whole = check_logs.flow({"h1": "", "h2": ""}, {"h1", "h2"}, {"h1", "h2"})
+    assert (whole.ok, whole.evidence) == (True, "4 of 4 ways to the store carry")
+    part = check_logs.flow({"h1": "", "h2": ""}, {"h1"}, {"h2"})
+    assert part.evidence == (
+        "2 of 4 ways to the store carry; pods of h1: no line of the last 35 s; "
+        "h2's journal: its line is not there"
+    )
+    away = check_logs.flow({"h1": "h1: no answer in time"}, set(), {"h1"})
+    assert "h1's journal: h1: no answer in time" in away.evidence
