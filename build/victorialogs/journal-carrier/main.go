@@ -41,11 +41,10 @@ const (
 )
 
 var (
-	directory = flag.String("directory", "", "folder with the journal's files; empty: journalctl's own choice")
-	state     = flag.String("state", "", "file that keeps where the last entry that was sent stands")
-	target    = flag.String("url", "", "address of the server, e.g. http://logs:9428")
-	node      = flag.String("node", "", "name of this node, the field `node` of each entry")
-	listen    = flag.String("listen", "", "address for /metrics and /health")
+	state  = flag.String("state", "", "file that keeps where the last entry that was sent stands")
+	target = flag.String("url", "", "address of the server, e.g. http://logs:9428")
+	node   = flag.String("node", "", "name of this node, the field `node` of each entry")
+	listen = flag.String("listen", "", "address for /metrics and /health")
 
 	sent, failures, lastSent atomic.Int64
 )
@@ -83,12 +82,7 @@ func carry(ctx context.Context) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	argv := []string{"--quiet", "--follow", "--no-tail", "--output=export", "--output-fields=" + fields}
-	if *directory != "" {
-		argv = append(argv, "--directory="+*directory)
-	} else {
-		argv = append(argv, "--merge")
-	}
+	argv := []string{"--quiet", "--merge", "--follow", "--no-tail", "--output=export", "--output-fields=" + fields}
 	if len(cursor) > 0 {
 		argv = append(argv, "--after-cursor="+strings.TrimSpace(string(cursor)))
 	}

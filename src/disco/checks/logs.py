@@ -85,7 +85,7 @@ def is_exactly(field: str, value: str) -> str:
 
 
 def of_stream(field: str, value: str) -> str:
-    """The same for a field that names a stream, which no program can write."""
+    """The same for a field that names a stream: of a host, no pod can write it."""
     return f"{{{field}={quoted(value)}}}"
 
 
