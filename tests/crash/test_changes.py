@@ -44,7 +44,10 @@ CHANGES: dict[str, tuple[str, tuple[Edit, ...]]] = {
     "another pace": (FULL, (("full_nodes: 1", "full_nodes: 1, pace: relaxed"),)),
     "Prometheus": (SMALL, ((SMALL, f"{SMALL}prometheus: {{}}\n"),)),
     "logs that are kept": (SMALL, ((SMALL, f"{SMALL}logs: {{}}\n"),)),
-    "logs that are kept longer": (f"{SMALL}logs: {{}}\n", (("logs: {}", "logs: {retention: 90d}"),)),
+    "logs that are kept longer": (
+        f"{SMALL}logs: {{}}\n",
+        (("logs: {}", "logs: {retention: 90d}"),),
+    ),
     "a vault": (SMALL, ((SMALL, f"{SMALL}vault: {{replicas: 3}}\n"),)),
     "a second chain": (FULL, (("  akash:", "  other: {definition: akash}\n  akash:"),)),
     "a chain and a server": (
