@@ -269,6 +269,14 @@ def check(
     return run(module.check(file, only, json, junit, parallel, layer, wait))
 
 
+@app.command(group=LOOK, sort_key=10)
+def alerts(*, file: File = STACK, json: Json = False) -> int:
+    """Show the alerts that fire now, each with what to do; exit code 3 if there are any."""
+    from disco.cli import alerts as module
+
+    return run(module.alerts(file, json))
+
+
 @app.command(group=LOOK, sort_key=11)
 def graph(
     *,

@@ -1,0 +1,60 @@
+"""`disco alerts`: what Prometheus warns of now, since when, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from disco.checks.alerts import Alert, firing
+from disco.checks.prometheus import Prometheus
+from disco.cli import human, speak
+from disco.cli.target import cluster_of, must_have_cluster
+from disco.cli.wiring import open_stack
+from disco.engine.errors import Exit
+
+HEADINGS = ["severity", "alert", "for", "summary"]
+
+
+async def alerts(file: Path, as_json: bool) -> int:
+    """Print what fires, and say by the exit code whether something does."""
+    async with open_stack(file) as session:
+        cluster = must_have_cluster(cluster_of(await session.components()))
+        found = await firing(Prometheus(session.kube, cluster))
+    if as_json:
+        speak.data_json([data(alert) for alert in found])
+    else:
+        _show(found)
+    return int(Exit.RED if found else Exit.DONE)
+
+
+def data(alert: Alert) -> dict[str, Any]:
+    told = {name: alert.annotations.get(name, "") for name in ("summary", "description", "runbook")}
+    return {
+        "alert": alert.name,
+        "severity": alert.severity,
+        "since": alert.since.isoformat(),
+        "labels": alert.labels,
+        **told,
+    }
+
+
+def rows(found: Sequence[Alert], now: datetime) -> list[list[str]]:
+    return [
+        [
+            alert.severity,
+            alert.name,
+            human.clock(max(0.0, (now - alert.since).total_seconds())),
+            alert.annotations.get("summary", ""),
+        ]
+        for alert in found
+    ]
+
+
+def _show(found: Sequence[Alert]) -> None:
+    if found:
+        speak.data_table(HEADINGS, rows(found, datetime.now(UTC)), wraps=3)
+    for alert in found:
+        speak.talk(f"{alert.name}: {alert.annotations.get('runbook', '')}", "yellow")
+    speak.talk(f"{human.count(len(found), 'alert')} firing", "red" if found else "green")
