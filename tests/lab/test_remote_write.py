@@ -119,6 +119,10 @@ def test_a_password_from_the_store_reaches_a_pod_and_its_rotation_too(sending: L
 
     sending.file.write_text(STACK[: STACK.index("  remote_write")])
     sending.must("apply", "--yes", within_s=UP_S)
+    alerts = sending.disco("alerts", "--json")
+    fires = json.loads(alerts.stdout)
+    assert alerts.returncode == (3 if fires else 0), alerts.stderr
+    assert all(a["severity"] and a["runbook"] for a in fires)
     gone = sending.disco("kubectl", "--", "-n", "monitoring", "get", "secrets", "-o", "name")
     assert "remote-write" not in gone.stdout and gone.returncode == 0, gone.stderr
     journal = sending.place.journal.read_text()

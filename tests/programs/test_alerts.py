@@ -1,4 +1,5 @@
-"""What fires is read from a real Prometheus as `disco alerts` reads it through the API server."""
+"""What fires is read from a real Prometheus, without a cluster in between: the way through the API
+server is of the lab."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from disco.checks.prometheus import Prometheus
 from disco.cli import human, speak
 from disco.cli.target import cluster_of, must_have_cluster
 from disco.cli.wiring import open_stack
-from disco.engine.errors import Exit
+from disco.engine.errors import Exit, WrongUse
+from disco.layers.platform.prometheus import Prometheus as Component
 
 HEADINGS = ["severity", "alert", "for", "summary"]
 
@@ -20,7 +21,14 @@ HEADINGS = ["severity", "alert", "for", "summary"]
 async def alerts(file: Path, as_json: bool) -> int:
     """Print what fires, and say by the exit code whether something does."""
     async with open_stack(file) as session:
-        cluster = must_have_cluster(cluster_of(await session.components()))
+        components = await session.components()
+        if not any(isinstance(c, Component) for c in components.values()):
+            raise WrongUse(
+                "the stack has no Prometheus",
+                where=str(session.loaded.path),
+                fix="write `prometheus: {}` into it, and apply",
+            )
+        cluster = must_have_cluster(cluster_of(components))
         found = await firing(Prometheus(session.kube, cluster))
     if as_json:
         speak.data_json([data(alert) for alert in found])
