@@ -130,23 +130,10 @@ class Restorer:
         report("sending the snapshot", None)
         if not gone_through and not await bao.restore(here, snapshot.content):
             await self._again(action, bao, snapshot, report)
-        same = all(self._store.sealed(n) == s for n, s in shares.items())
-        if shares and not same and not gone_through:
-            await self._until_sealed(action, bao, report)
         stale = {share_of(n): None for n in kept(self._store).holders if share_of(n) not in shares}
         why = f"Take the vault's keys of {snapshot.at}"
         notes = {RESTORING: None, REKEYING: None}
         self._store.put_all({KEYS: dict(snapshot.keys), **stale}, why, shares, notes)
-
-    async def _until_sealed(self, action: RestoreVault, bao: OpenBao, report: Report) -> None:
-        """It answers before it has changed; then its key is another, and it seals itself."""
-
-        async def test() -> str:
-            return "it is open" if await bao.is_open() else ""
-
-        await self._kube.until(
-            action.cluster, "the vault has the snapshot", test, 60, lambda note: report(note, None)
-        )
 
     def _of_members(self, snapshot: Snapshot) -> dict[str, bytes]:
         """The shares by their secrets, without those of who left: nobody else could open them.
