@@ -14,8 +14,10 @@ from disco.cli.target import cluster_of, must_have_cluster
 from disco.cli.wiring import open_stack
 from disco.engine.errors import Exit, WrongUse
 from disco.layers.platform.prometheus import Prometheus as Component
+from disco.stack.problem import nearest
 
 HEADINGS = ["severity", "alert", "for", "summary"]
+RUNBOOKS = Path(__file__).resolve().parents[3] / "docs" / "runbooks"
 
 
 async def alerts(file: Path, as_json: bool) -> int:
@@ -35,6 +37,16 @@ async def alerts(file: Path, as_json: bool) -> int:
     else:
         _show(found)
     return int(Exit.RED if found else Exit.DONE)
+
+
+def runbook(name: str) -> int:
+    """Print an alert's page."""
+    pages = sorted(p.stem for p in RUNBOOKS.glob("[A-Z]*.md") if p.stem != "README")
+    if name not in pages:
+        meant = nearest(name, pages) or f"one of {', '.join(pages)}"
+        raise WrongUse(f"there is no alert {name}", fix=meant)
+    speak.data((RUNBOOKS / f"{name}.md").read_text())
+    return int(Exit.DONE)
 
 
 def data(alert: Alert) -> dict[str, Any]:
@@ -64,5 +76,6 @@ def _show(found: Sequence[Alert]) -> None:
     if found:
         speak.data_table(HEADINGS, rows(found, datetime.now(UTC)), wraps=3)
     for alert in found:
-        speak.talk(f"{alert.name}: {alert.annotations.get('runbook', '')}", "yellow")
+        told = alert.annotations.get("runbook", "")
+        speak.talk(f"{alert.name}: {told} More: disco alerts {alert.name}", "yellow")
     speak.talk(f"{human.count(len(found), 'alert')} firing", "red" if found else "green")

@@ -270,11 +270,17 @@ def check(
 
 
 @app.command(group=LOOK, sort_key=10)
-def alerts(*, file: File = STACK, json: Json = False) -> int:
-    """Show the alerts that fire now, each with what to do; exit code 3 if there are any."""
+def alerts(name: str = "", /, *, file: File = STACK, json: Json = False) -> int:
+    """Show the alerts that fire now, each with what to do; exit code 3 if there are any.
+
+    Parameters
+    ----------
+    name
+        Print the page of one instead: what it means, where to look, how to mend it.
+    """
     from disco.cli import alerts as module
 
-    return run(module.alerts(file, json))
+    return module.runbook(name) if name else run(module.alerts(file, json))
 
 
 @app.command(group=LOOK, sort_key=11)
