@@ -51,6 +51,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "service_subnet": "10.97.0.0/16",
         "backend": "host-gw",
         "metrics_server": "false",
+        "registries": "[{host: r.example, username: me, password: '${secret:registry/pull}'}]",
     },
     "prometheus": {
         "scrape_interval": "30s",
@@ -71,6 +72,8 @@ OTHER: dict[str, dict[str, Any]] = {
         "storage": "3Gi",
     },
 }
+# People have to do it, and a plan tells so.
+BY_PEOPLE = {"vault": {"holders": "[ana, ben]", "threshold": 2}}
 # Neither is a setting of what runs, but of what DISCO may do to it.
 OF_DISCO = {"prevent_destroy", "on_drift"}
 # Each has one value only, or decides which component it is.
@@ -610,4 +613,15 @@ def test_every_setting_is_among_those_that_are_tried() -> None:
         if component.section in OTHER:
             names = set(spec_class(component).model_fields) - OF_DISCO
             known = {n for s, n in (*ONE_VALUE, *SAID_TWICE) if s == component.section}
-            assert names == set(OTHER[component.section]) | known
+            known |= BY_PEOPLE.get(component.section, {}).keys()
+            assert names == set(OTHER[component.section]) | known, component.section
+
+
+def test_what_people_have_to_do_is_told(folder: Path) -> None:
+    """Other holders of the vault's key: their shares are made by those who hold it now."""
+    stack = up(WIDE, folder)
+    stack.declare(WIDE.replace("replicas: 3", "replicas: 3, holders: [ana, ben], threshold: 2"))
+    plan = stack.plan()
+    assert plan.empty
+    (note,) = (n for part in plan.parts for n in part.notes)
+    assert "the store's key opens it, and the file says 2 of ana, ben: disco vault rekey" in note

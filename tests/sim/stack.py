@@ -112,17 +112,19 @@ class SimulatedStack:
         """Secrets that the stack file names: a person puts them into the store before."""
         for _, named in self.loaded.secrets():
             self.place.open()
-            value = f"{CANARY}:{named.secret}:{named.field}"
-            simulated(self.place).put(named.secret, {named.field: value})
+            store = simulated(self.place)
+            if not store.has(named.secret):
+                store.put(named.secret, {named.field: f"{CANARY}:{named.secret}:{named.field}"})
 
     @property
     def state(self) -> State:
         return self.simulation.state
 
     def declare(self, text: str) -> None:
-        """Somebody edits the stack file, and has the servers that it names."""
+        """Somebody edits the stack file, and has the servers and secrets that it names."""
         self.loaded, self._specs = loaded(text)
         self._put_up(self._specs["servers"])
+        self._put_in()
 
     def _put_up(self, servers: Model) -> None:
         """Hosts that exist before DISCO comes."""

@@ -148,11 +148,19 @@ class Vault(Component):
                 f"{', '.join(seen.waits)} sealed: apply stops there until {seen.shares} gave their "
                 "shares, each with disco vault unseal"
             )
+        wanted = self.spec.quorum
+        if _is_begun(seen) and seen.shares != wanted:
+            now = str(seen.shares) if seen.shares.holders else "the store's key"
+            told.append(
+                f"{now} opens it, and the file says {wanted}: disco vault rekey, by the holders"
+                if wanted.holders
+                else f"{now} opens it, and the file names no holders: put them back"
+            )
         return told
 
     def steps(self, seen: VaultSeen) -> Iterator[Step]:
         done = set(seen.cluster.done)
-        if (seen.shares.holders or not seen.sealed) and not seen.half_begun:
+        if _is_begun(seen):
             done.add(self._init.identity)
         if not seen.sealed:
             if self._release.identity in done:  # else it replaces pods
@@ -295,6 +303,11 @@ class Vault(Component):
                 )
             )
         return lines
+
+
+def _is_begun(seen: VaultSeen) -> bool:
+    """Whether it has its key, as far as that can be seen."""
+    return bool(seen.shares.holders or not seen.sealed) and not seen.half_begun
 
 
 def _by_holders(statuses: Sequence[SealStatus], store: Store) -> tuple[Quorum, tuple[str, ...]]:
