@@ -181,7 +181,8 @@ def test_pods_whose_containerd_is_gone_are_ended_and_those_of_another_one_are_no
     assert script != kubeadm.END_PODS
     done = node.run(script)
     assert done.returncode == 0, done.stderr
-    assert ours.process.wait(5) == -9 and ours.left() == []
+    # It ends by itself when the end of its children is seen before its own comes.
+    assert ours.process.wait(5) in (-9, 0) and ours.left() == []
     assert theirs.runs and theirs.left() == theirs.children
 
 
