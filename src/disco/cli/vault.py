@@ -130,6 +130,8 @@ class _Give(Way):
         bao = OpenBao(session.kube, vault.kubernetes.cluster)
         found = await vault_shares.statuses(bao, vault.spec.replicas)
         waits = any(_is_sealed(s) for s in found.values())
+        if not waits:
+            _refuse_silent(found)
         steps = (Step("share", told, (action,), (), 2),) if waits else ()
         return _plan(session, vault, steps), {}
 
@@ -167,6 +169,8 @@ class _Seal(Way):
         title = f"seal the vault: no pod gets a secret from it, nor DISCO, until {by}"
         action = SealVault(cluster, replicas)
         open_ = any(isinstance(s, SealStatus) and not s.sealed for s in found.values())
+        if not open_:
+            _refuse_silent(found)
         steps = (Step("seal", title, (action,), (), 5),) if open_ else ()
         return _plan(session, vault, steps), {}
 
@@ -218,6 +222,18 @@ def _seal_anew(session: Session) -> None:
 def _me(session: Session) -> str:
     shelf = session.store.shelf
     return shelf.me() if isinstance(shelf, Repository) and shelf.is_there else ""
+
+
+def _refuse_silent(found: SeenPods) -> None:
+    """Raises for a pod that does not answer: nobody knows whether there is something to do."""
+    for pod, seal in found.items():
+        if isinstance(seal, DiscoError):
+            raise DiscoError(
+                f"{NAME}-{pod} does not answer",
+                where="vault",
+                why=str(seal),
+                fix="disco status; disco apply puts back what is missing",
+            )
 
 
 def _is_sealed(seal: SealStatus | DiscoError) -> bool:
