@@ -71,8 +71,8 @@ test: setup sshd age lint types imports ## Everything: fast tests, slow ones wit
 	$(VENV)/bin/pytest -n 2 --dist worksteal tests/unit tests/crash tests/fuzz tests/plugin tests/fleet tests/programs tests/team
 	$(VENV)/bin/pytest -p no:xdist -m lab tests/lab
 
-unit: setup ## Fast tests, without root
-	$(VENV)/bin/pytest -n 3 --dist worksteal tests/unit
+unit: setup ## Fast tests, without root; properties with a quarter of the examples of `make test`
+	DISCO_TESTS_QUICK=1 $(VENV)/bin/pytest -n 3 --dist worksteal tests/unit
 
 crash: setup ## Kills at every point of the simulated world
 	$(VENV)/bin/pytest -n 2 tests/crash

@@ -14,6 +14,7 @@ from disco.engine.component import Component, Layer
 from disco.engine.errors import DiscoError
 from disco.engine.events import StepDone, StepFailed, StepSkipped, StepStarted
 from sim import in_virtual_time
+from thorough import examples
 
 Names = frozenset[str]
 
@@ -104,7 +105,7 @@ def run(sketch: Sketch, failing: Names, parallel: int, done: Names = frozenset()
 FOLDER = tempfile.TemporaryDirectory(prefix="disco-any-graph-")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(sketch=sketches(), data=st.data(), parallel=st.integers(1, 4))
 def test_steps_run_at_most_once_in_order_and_are_skipped_only_behind_a_failure(
     sketch: Sketch, data: st.DataObject, parallel: int
@@ -134,7 +135,7 @@ def test_steps_run_at_most_once_in_order_and_are_skipped_only_behind_a_failure(
                 assert all(order[e] < mine for e in earlier)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(sketch=sketches(), data=st.data(), parallel=st.integers(1, 4))
 def test_a_second_run_does_exactly_what_the_first_one_left(
     sketch: Sketch, data: st.DataObject, parallel: int

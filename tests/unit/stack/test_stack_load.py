@@ -15,6 +15,7 @@ from stack_sections import SECTIONS, Chain, Etcd, Kubernetes, LocalServers, SshS
 from disco.stack.load import Loaded, load, load_text
 from disco.stack.problem import StackProblems
 from disco.stack.section import Section
+from thorough import examples
 
 FULL = """\
 name: devnet
@@ -230,7 +231,7 @@ PIECES = st.sampled_from([*re.split("[ \n]", MARKS), "\n", "  ", "- ", ": ", "? 
 EDITS = st.lists(st.tuples(st.integers(0, len(FULL)), st.integers(0, 12), PIECES), max_size=4)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(400), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(EDITS)
 def test_mutilated_files_load_or_have_problems_and_nothing_else(
     edits: list[tuple[int, int, str]],
@@ -263,7 +264,7 @@ KEYS = {
 }
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from([(s, k) for s, keys in KEYS.items() for k in keys]), VALUES, st.booleans())
 def test_any_value_anywhere_loads_or_has_problems_and_nothing_else(
     place: tuple[str, str], value: str, outside: bool

@@ -15,6 +15,7 @@ from people import SECRET, VALUE, Person
 from disco.engine.errors import DiscoError
 from disco.store.team.keys import Own, PublicKey
 from disco.store.team.sealed import Content, seal, unseal, wrong_recipients
+from thorough import examples
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_what_was_sealed_without_a_version_is_read(own: Own) -> None:
     assert unseal(SECRET, sealed, own) == Content({"value": VALUE}, "")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_one_changed_bit_anywhere_is_refused(
     own: Own, content: bytes, where: float, bit: int
@@ -64,13 +65,13 @@ def test_one_changed_bit_anywhere_is_refused(
     refused(bytes(changed), own)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_what_was_cut_short_is_refused(own: Own, content: bytes, share: float) -> None:
     refused(content[: int(share * len(content))], own)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(tail=st.binary(min_size=1, max_size=64))
 def test_what_grew_is_refused(own: Own, content: bytes, tail: bytes) -> None:
     refused(content + tail, own)
