@@ -460,15 +460,14 @@ def test_what_is_owed_and_can_be_made_anew_is_with_all_that_uses_it_in_one_plan(
     assert [t for t in touched if t in uses] == uses
     notes = [note for part in up.plan().parts for note in part.notes]
     assert f"the secret {secret} is made anew: somebody left" in notes
-    assert up.apply().done
+    ran = up.apply()
+    assert ran.done
     assert simulated(up.place).fields(secret) != before
     assert simulated(up.place).owed() == {}
     assert up.plan().empty
 
     up.simulation.restore(left)
-    points = up.apply().points
-    up.simulation.restore(left)
-    died = points.index(f"after the secret {secret} was written") + 1
+    died = ran.points.index(f"after the secret {secret} was written") + 1
     assert up.apply(kill_at=died).killed
     assert [t for t in changed(up) if t in uses] == uses
     assert up.apply().done
