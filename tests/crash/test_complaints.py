@@ -39,11 +39,15 @@ B = "    - {name: b, address: 192.0.2.12, host_key: ssh-ed25519 AAAAb}\n"
 SECTIONS = {
     "servers": "servers: {provider: local, count: 3, network: 10.90.0.0/24}",
     "kubernetes": "kubernetes: {}",
+    "alerts": 'alerts: {receivers: {ops: {webhook: {url: "https://ops.example/a"}}}}',
     "prometheus": "prometheus: {}",
+    "probes": 'probes: {targets: {site: {http: "https://site.example/"}}}',
+    "kube_state": "kube_state: {}",
     "logs": "logs: {}",
     "vault": "vault: {replicas: 3}",
     "chains": "  akash: {validators: 3, full_nodes: 2}",
 }
+NEED = {"prometheus": ("probes", "kube_state")}  # what can't be there without it
 # Another value of every setting that there is.
 OTHER: dict[str, dict[str, Any]] = {
     "kubernetes": {
@@ -59,9 +63,34 @@ OTHER: dict[str, dict[str, Any]] = {
         "retention_size": "2GB",
         "storage": "6Gi",
         "remote_write": "[{url: 'https://metrics.example/w'}]",
+        "vault": "{read: [kv/metrics/one]}",
     },
-    "logs": {"retention": "3d", "retention_size": "2GB", "storage": "6Gi"},
-    "vault": {"replicas": 5, "storage": "2Gi"},
+    "alerts": {
+        "receivers": "{ops: {webhook: {url: 'https://ops.example/b'}}}",
+        "routes": "[{severity: [critical], to: [ops]}]",
+        "heartbeat": "[ops]",
+        "heartbeat_interval": "1m",
+        "group_wait": "1s",
+        "group_interval": "2m",
+        "repeat_interval": "1h",
+        "replicas": 3,
+        "storage": "1Gi",
+        "vault": "{read: [kv/alerts/*]}",
+    },
+    "logs": {
+        "retention": "3d",
+        "retention_size": "2GB",
+        "storage": "6Gi",
+        "vault": "{write: [kv/logs/one]}",
+    },
+    "vault": {
+        "replicas": 5,
+        "storage": "2Gi",
+        "values": "{kv/akash/faucet: {key: '${secret:akash/faucet}'}}",
+        "seal": "{awskms: {region: eu-1, key: one}}",
+    },
+    "probes": {"targets": "{site: {http: 'https://site.example/', expect: 204}}"},
+    "kube_state": {"interval": "30s"},
     "chains": {
         "validators": 2,
         "full_nodes": 1,
@@ -70,6 +99,8 @@ OTHER: dict[str, dict[str, Any]] = {
         "stake": 2_000_000_000,
         "genesis_time": "'2026-01-02T00:00:00Z'",
         "storage": "3Gi",
+        "signer": "{}",
+        "vault": "{files: {key: 'kv/akash/faucet#key'}}",
     },
 }
 # People have to do it, and a plan tells so.
@@ -280,7 +311,7 @@ def test_what_a_chain_or_a_vault_can_not_be_made_less_of_is_refused_by_name(fold
     assert stack.simulation.capture().is_like(whole)
 
 
-@pytest.mark.parametrize("section", ["prometheus", "logs", "vault", "chains"])
+@pytest.mark.parametrize("section", ["alerts", "prometheus", "logs", "vault", "chains"])
 def test_volumes_of_another_size_are_refused_by_name_and_can_be_made_anew(
     folder: Path, section: str
 ) -> None:
@@ -290,7 +321,8 @@ def test_volumes_of_another_size_are_refused_by_name_and_can_be_made_anew(
     with pytest.raises(Several, match="storage can't be changed") as caught:
         stack.plan()
     assert all("take" in e.fix and "out of the file" in e.fix for e in caught.value.errors)
-    lines = [f"{SECTIONS[section]}\n"] + ["chains:\n"] * (section == "chains")
+    lines = [f"{SECTIONS[s]}\n" for s in (section, *NEED.get(section, ()))]
+    lines += ["chains:\n"] * (section == "chains")
     without = WIDE
     for line in lines:
         without = without.replace(line, "")
@@ -340,7 +372,8 @@ def data(stack: SimulatedStack) -> set[str]:
 
 
 def _is_kept(path: str) -> bool:
-    return path.startswith(("/secrets/", "/kept/"))
+    """A lease says where a key is; it moves with the key."""
+    return path.startswith(("/secrets/", "/kept/")) and "/leases/" not in path
 
 
 @pytest.mark.parametrize(("section", "name"), settings())
@@ -367,13 +400,19 @@ def test_upgrade_wants_to_destroy_volumes(
 GONE = {
     "servers": ("count: 3", "count: 1"),
     "vault": ("vault: {replicas: 3}\n", ""),
-    "prometheus": ("prometheus: {}\n", ""),
+    "alerts": ('alerts: {receivers: {ops: {webhook: {url: "https://ops.example/a"}}}}\n', ""),
+    "prometheus": (
+        'prometheus: {}\nprobes: {targets: {site: {http: "https://site.example/"}}}\n'
+        "kube_state: {}\n",
+        "",
+    ),
     "logs": ("logs: {}\n", ""),
     "chains.akash": ("chains:\n  akash: {validators: 3, full_nodes: 2}\n", ""),
 }
 PROTECTED = {
     "servers": ("10.90.0.0/24}", "10.90.0.0/24, prevent_destroy: true}"),
     "vault": ("{replicas: 3}", "{replicas: 3, prevent_destroy: true}"),
+    "alerts": ("alerts: {receivers", "alerts: {prevent_destroy: true, receivers"),
     "prometheus": ("prometheus: {}", "prometheus: {prevent_destroy: true}"),
     "logs": ("logs: {}", "logs: {prevent_destroy: true}"),
     "chains.akash": ("full_nodes: 2}", "full_nodes: 2, prevent_destroy: true}"),

@@ -53,4 +53,18 @@ def test_a_host_whose_containerd_is_down_is_left_without_pods(folder: Path, brok
             del host.files[UNIT]
     assert stack.down().done
     assert [h.sandboxes for h in stack.state.hosts.values()] == [set(), set()]
+    again = stack.apply()  # nobody could ask the cluster whether its validators were gone
+    assert not again.done
+    assert [e.fix.rpartition(": ")[2] for e in again.outcome.errors] == ["disco signer take"]
+
+
+def test_a_network_whose_hosts_went_with_a_dead_cluster_comes_up_again(folder: Path) -> None:
+    """Its leases could not be ended in the cluster; with the hosts it is certainly gone."""
+    stack = SimulatedStack(STACKS["devnet"], folder)
+    assert stack.apply().done
+    stack.state.hosts["h1"].units[CONTAINERD].active = False
+    gone = stack.down()
+    assert gone.done
+    assert "end-lease" in {a.kind for _, s in gone.plan.steps for a in s.actions}
+    assert stack.down().plan.empty
     assert stack.apply().done and stack.plan().empty

@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from stack import until
 from tools import BIG, CHAIN, HEALTHCHECK, SMALL, Tools, pod
 
-from disco.layers.platform.openbao import SETUP, OpenBao
+from disco.layers.platform.openbao import AUTHORITY, CERTIFICATE, HOSTS, SETUP, OpenBao
+from disco.layers.platform.vault_access import POLICY, ROLE
+from disco.layers.platform.vault_break_glass import GENERATE
+from disco.store import certificates
 
 PROBE_SECRET = "vault/probe"
 
@@ -18,9 +21,9 @@ PROBE_SECRET = "vault/probe"
 def strangers_in_the_cluster(t: Tools) -> Iterator[None]:
     """Objects that nobody declared: a node without a machine, an etcd member that never came, a
     second default class, a pod that crashes, releases that somebody else changed or left failed,
-    no metrics-server, no scheduler; a vault that lets everybody in, another secret in the store,
-    and a volume that goes with its pod."""
-    secret = t.store.fields(PROBE_SECRET)
+    no metrics-server, no scheduler; a vault that lets everybody in and is asked for a root token,
+    another secret in the store, and a volume that goes with its pod."""
+    secret, shown = t.store.fields(PROBE_SECRET), t.store.fields(CERTIFICATE)
     manifests = "/etc/kubernetes/manifests"
     member = ""
     try:
@@ -31,12 +34,14 @@ def strangers_in_the_cluster(t: Tools) -> Iterator[None]:
             "| sed -n 's/^Member *\\([0-9a-f]*\\) added.*/\\1/p'"
         ).strip()
         for namespace, release in RELEASES:
-            done = t.helm("rollback", release, "1", "-n", namespace)
-            assert done.returncode == 0, done.stderr
+            _touched(t, namespace, release)
         _failing_release(t)
         t.scale("kube-system", "deployment/metrics-server", 0)
         t.vault(_widen)
+        t.store.put(CERTIFICATE, _other(t))
         t.store.put(PROBE_SECRET, {"value": "another"})
+        t.signal("bao", "STOP", {"HOSTNAME": SMALL})  # an agent that runs puts back what is gone
+        t.kubectl("-n", CHAIN, "exec", SMALL, "-c", "vault-agent", "--", "rm", "/vault/tls.pem")
         t.kubectl("-n", CHAIN, "delete", "pvc", f"home-{SMALL}", "--wait=false")
         t.on_host(f"mv {manifests}/kube-scheduler.yaml /etc/kubernetes/")
         t.gone("kube-system", "component=kube-scheduler")
@@ -45,12 +50,14 @@ def strangers_in_the_cluster(t: Tools) -> Iterator[None]:
     finally:
         t.on_host(f"mv /etc/kubernetes/kube-scheduler.yaml {manifests}/ || true")
         t.store.put(PROBE_SECRET, secret)
+        t.store.put(CERTIFICATE, shown)
         if member:
             t.on_host(f"{ETCDCTL} member remove {member}")
         t.kubectl("delete", "node/ghost", "storageclass/lab-second", "pod/lab-crash", "--now")
         t.helm("uninstall", "lab-broken", "-n", "default")
         t.scale("kube-system", "deployment/metrics-server", 1)
         t.kubectl("-n", CHAIN, "delete", "pod", SMALL, "--now")
+        t.stack.must("vault", "break-glass", "--end")
         t.stack.must("apply", "--yes", within_s=300)
 
 
@@ -61,7 +68,10 @@ ETCDCTL = (
 RELEASES = (
     ("kube-storage", "storage"),
     ("monitoring", "prometheus"),
+    ("alerts", "alertmanager"),
     ("logs", "logs"),
+    ("probes", "blackbox"),
+    ("kube-state", "kube-state"),
     ("vault", "openbao"),
     ("akash", "akash"),
 )
@@ -99,6 +109,15 @@ SECOND_CLASS = {
 CRASHING = pod("lab-crash", ["false"])
 
 
+def _touched(t: Tools, namespace: str, release: str) -> None:
+    """A revision of somebody else's that changes nothing: a pod that is replaced meanwhile would
+    get a volume of the second default class."""
+    seen = t.helm("status", release, "-n", namespace, "-o", "json")
+    assert seen.returncode == 0, seen.stderr
+    done = t.helm("rollback", release, str(json.loads(seen.stdout)["version"]), "-n", namespace)
+    assert done.returncode == 0, done.stderr
+
+
 def _crashing(t: Tools) -> bool:
     status = t.get("-n", "default", "pod", "lab-crash")["status"]
     return any(c["restartCount"] >= 2 for c in status.get("containerStatuses", ()))
@@ -116,8 +135,16 @@ def _failing_release(t: Tools) -> None:
     assert done.returncode != 0
 
 
+def _other(t: Tools) -> dict[str, str]:
+    """A certificate that no pod has."""
+    ca = t.store.fields(AUTHORITY)
+    crt, key = certificates.server_certificate(ca["crt"], ca["key"], HOSTS, 365)
+    return {"crt": crt, "key": key}
+
+
 async def _widen(bao: OpenBao, token: str) -> None:
-    """Everybody may log in with the probe's role and write; and it is not known as set up."""
+    """Everybody may log in with the probe's role and write, a component read everything; and it is
+    not known as set up."""
     role = {
         "bound_service_account_names": ["*"],
         "bound_service_account_namespaces": ["*"],
@@ -128,6 +155,11 @@ async def _widen(bao: OpenBao, token: str) -> None:
     rules = 'path "kv/data/disco/probe" { capabilities = ["read", "update"] }'
     await bao.call(token, "POST", "sys/policies/acl/vault-probe", {"policy": rules})
     await bao.call(token, "DELETE", f"kv/metadata/{SETUP}")
+    wide = 'path "kv/data/*" { capabilities = ["read"] }'
+    await bao.call(token, "POST", "sys/policies/acl/component-chains-akash", {"policy": wide})
+    await bao.call(token, "POST", f"{GENERATE}/attempt", {})
+    more = f'{POLICY}\npath "sys/*" {{ capabilities = ["read"] }}'
+    await bao.call(token, "POST", f"sys/policies/acl/{ROLE}", {"policy": more})
 
 
 @contextmanager

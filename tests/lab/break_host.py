@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stack import until
-from tools import BIG, CHAIN, HEALTHCHECK, Json, Tools
+from tools import BIG, CHAIN, HEALTHCHECK, SMALL, Json, Tools
 
+from disco.chains import lease as leases
 from disco.chains.genesis import genesis_name
+from disco.engine.secret import SecretRef
 from disco.store.certificates import client_certificate
 
 GENESIS = genesis_name("akash")
@@ -20,7 +22,8 @@ GENESIS = genesis_name("akash")
 def fresh_trouble_on_the_host(t: Tools) -> Iterator[None]:
     """A wrong clock and little memory (all hosts share one kernel, so the host's `date` and its
     /proc/meminfo lie), a full disk, a failed unit, a due restart, a changed sysctl, a certificate
-    near its end, no way to the API; a key used twice, and another genesis kept."""
+    near its end, no way to the API; a key used twice and leased to another cluster, and another
+    genesis kept."""
     ca = t.store.fields("kubernetes/etcd-ca")
     crt, key = client_certificate(ca["crt"], ca["key"], "lab", ["lab"], 10)
     was = {suffix: (t.root / f"{HEALTHCHECK}.{suffix}").read_text() for suffix in ("crt", "key")}
@@ -28,16 +31,23 @@ def fresh_trouble_on_the_host(t: Tools) -> Iterator[None]:
     assert kept is not None
     another = json.dumps({**json.loads(kept), "initial_height": "2"}).encode()
     twin = _twin(t)
+    key_of_small = t.store.lookup(SecretRef(f"chains/{CHAIN}/{SMALL}/validator", "address"))
+    path = leases.path_of(key_of_small)
+    lease = t.store.shelf.file(path)
+    assert lease is not None
+    elsewhere = {**json.loads(lease), "cluster": "elsewhere"}
     try:
         t.apply(twin)
         until("the twin answers", lambda: _answers(t, "twin"), 90)
         _write(t.root / f"{HEALTHCHECK}.crt", crt)
         _write(t.root / f"{HEALTHCHECK}.key", key)
         t.store.keep(GENESIS, another)
+        t.store.shelf.write("Lease it to others", files={path: json.dumps(elsewhere).encode()})
         t.on_host(BREAK_HOST)
         yield
     finally:
         t.store.keep(GENESIS, kept)
+        t.store.shelf.write("Lease it as it was", files={path: lease})
         t.on_host(MEND_HOST)
         for suffix, text in was.items():
             _write(t.root / f"{HEALTHCHECK}.{suffix}", text)

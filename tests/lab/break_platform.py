@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +12,14 @@ from typing import Any
 from stack import until
 from tools import BIG, CHAIN, SMALL, Json, Tools, pod
 
+from disco.layers.akash.check_chain import BLOCKS
+
 
 @contextmanager
 def trouble_in_the_metrics(t: Tools) -> Iterator[None]:
     """A pod that asks to be scraped and can't, no node-exporter, rules that are missing, fail and
-    fire, a validator that is scraped no more, and nobody who collects logs."""
+    fire, a validator that is scraped no more, nobody who collects logs, who tells of alerts or
+    watches the cluster's objects."""
     rules = t.get("-n", "monitoring", "configmap", "prometheus-rules")["data"]
     scraped = "prometheus.io/scrape"
     try:
@@ -23,6 +27,8 @@ def trouble_in_the_metrics(t: Tools) -> Iterator[None]:
         t.apply(pod("lab-deaf", ["sleep", "600"], **asks))
         t.nowhere("monitoring", "node-exporter", away=True)
         t.nowhere("logs", "log-collector", away=True)
+        t.scale("alerts", "statefulset/alertmanager", 0)
+        t.scale("kube-state", "deployment/kube-state", 0)
         t.gone("logs", "app.kubernetes.io/name=log-collector")
         t.kubectl("-n", CHAIN, "annotate", "pod", SMALL, f"{scraped}-")
         _load_rules(t, {**rules, "vault.yaml": "groups: []\n", "lab.yaml": LAB_RULES})
@@ -32,6 +38,8 @@ def trouble_in_the_metrics(t: Tools) -> Iterator[None]:
         t.kubectl("-n", "default", "delete", "pod", "lab-deaf", "--now")
         t.nowhere("monitoring", "node-exporter", away=False)
         t.nowhere("logs", "log-collector", away=False)
+        t.scale("alerts", "statefulset/alertmanager", 1)
+        t.scale("kube-state", "deployment/kube-state", 1)
         t.kubectl("-n", CHAIN, "annotate", "pod", SMALL, f"{scraped}=true")
         _load_rules(t, {"lab.yaml": None, **rules})
 
@@ -89,6 +97,8 @@ def an_empty_vault_and_a_lonely_validator(t: Tools) -> Iterator[None]:
             t.kubectl("-n", where, "delete", "pod", pod, "--now")
         until("the vault answers", lambda: _vault_is_empty(t), 90)
         until("the validator is alone", lambda: _is_lonely(t), 90)
+        alone = _height(t, BIG)
+        until("blocks were made without it", lambda: _height(t, BIG) > alone + BLOCKS, 60)
         yield
     finally:
         t.kubectl("-n", CHAIN, "delete", "networkpolicy", "lab-small", "lab-big")
@@ -116,11 +126,12 @@ PARTITION = (_egress("lab-small", SMALL, [DNS]), _egress("lab-big", BIG, [DNS]))
 
 
 def _vault_is_empty(t: Tools) -> bool:
-    path = "/api/v1/namespaces/vault/pods/openbao-0:8200/proxy/v1/sys/seal-status"
-    try:
-        return not t.raw(path)["initialized"]
-    except AssertionError:
-        return False
+    (pod,) = json.loads(t.stack.disco("vault", "status", "--json").stdout)["pods"]
+    return pod.get("initialized") is False
+
+
+def _height(t: Tools, pod: str) -> int:
+    return int(t.rpc(pod, "status")["sync_info"]["latest_block_height"])
 
 
 def _is_lonely(t: Tools) -> bool:

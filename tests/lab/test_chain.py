@@ -104,16 +104,12 @@ def _set_key(stack: LabStack, key: str) -> None:
 
 
 def _refusal(stack: LabStack) -> str:
-    """What the first container says; it must never get as far as starting the node."""
+    """What the container says that lays its home; it must never get as far as starting the node."""
     get = ("-n", "akash", "get", "pod", "validator-1", "-o", "json")
     done = stack.disco("kubectl", "--", *get)
     if done.returncode:
         return ""
     state = json.loads(done.stdout)["status"]
     assert not any(c.get("ready") for c in state.get("containerStatuses", ())), "it runs"
-    names = [c["name"] for c in state.get("initContainerStatuses", ())]
-    for name in names:
-        log = stack.disco("kubectl", "--", "-n", "akash", "logs", "validator-1", "-c", name)
-        if "refus" in log.stdout.lower() or "another" in log.stdout.lower():
-            return log.stdout
-    return ""
+    log = stack.disco("kubectl", "--", "-n", "akash", "logs", "validator-1", "-c", "home").stdout
+    return log if "refused to start validator-1" in log else ""

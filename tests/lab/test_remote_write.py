@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,20 +11,17 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from stack import DISCO, UP_S, LabStack, environment, lab_stack, until
+from stack import GATEWAY, UP_S, LabStack, until
 
-GATEWAY, PORT = "10.88.225.1", 18428
-STACK = f"""
-name: sending
-servers: {{provider: local, count: 1, network: 10.88.225.0/24}}
-kubernetes: {{metrics_server: false}}
-prometheus:
+PORT = 18428
+SENDS = f"""prometheus:
   scrape_interval: 5s
   remote_write:
     - url: http://{GATEWAY}:{PORT}/api/v1/write
       username: me
       password: ${{secret:metrics/remote}}
 """
+PASSWORD = SENDS.splitlines()[-1]
 FIRST, SECOND = "first-canary-3b1f", "second-canary-9c0e"
 
 
@@ -72,15 +68,17 @@ def listening(receiver: Receiver) -> Iterator[None]:
         server.server_close()
 
 
-def put(stack: LabStack, value: str) -> None:
-    words = [*DISCO, "secrets", "set", "--file", str(stack.file), "metrics/remote"]
-    subprocess.run(words, input=value, text=True, check=True, timeout=60, env=environment())
-
-
 @pytest.fixture
-def sending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabStack]:
-    with lab_stack(tmp_path_factory.mktemp("sending"), STACK) as stack:
+def sending(stack: LabStack) -> Iterator[LabStack]:
+    """The running network, whose file is another one for a while."""
+    text = stack.file.read_text()
+    line = next(x for x in text.splitlines(True) if x.startswith("prometheus:"))
+    stack.file.write_text(text.replace(line, SENDS))
+    try:
         yield stack
+    finally:
+        stack.file.write_text(text)
+        stack.must("apply", "--yes", within_s=UP_S)
 
 
 def row(stack: LabStack) -> tuple[bool, str]:
@@ -92,10 +90,11 @@ def row(stack: LabStack) -> tuple[bool, str]:
 def test_a_password_from_the_store_reaches_a_pod_and_its_rotation_too(sending: LabStack) -> None:
     missing = sending.disco("up", "--yes")
     assert missing.returncode == 2, missing.stderr
-    assert "stack.yaml:10:17: there is no secret metrics/remote" in missing.stderr
+    number = sending.file.read_text().splitlines().index(PASSWORD) + 1
+    assert f"stack.yaml:{number}:17: there is no secret metrics/remote" in missing.stderr
     assert "disco secrets set metrics/remote" in missing.stderr
 
-    put(sending, FIRST)
+    sending.put("metrics/remote", FIRST)
     sending.must("apply", "--yes", within_s=UP_S)
     receiver = Receiver()
     with listening(receiver):
@@ -108,7 +107,7 @@ def test_a_password_from_the_store_reaches_a_pod_and_its_rotation_too(sending: L
         until("the check is red", lambda: not row(sending)[0], 120)
         assert "refused" in row(sending)[1]
 
-        put(sending, SECOND)
+        sending.put("metrics/remote", SECOND)
         plan = sending.must("plan", "--commands")
         assert "uses the secrets metrics/remote" in plan
         assert FIRST not in plan and SECOND not in plan
@@ -117,7 +116,8 @@ def test_a_password_from_the_store_reaches_a_pod_and_its_rotation_too(sending: L
         until("the check is green again", lambda: row(sending)[0], 120)
     assert "Nothing to do" in sending.disco("apply", "--yes").stderr
 
-    sending.file.write_text(STACK[: STACK.index("  remote_write")])
+    text = sending.file.read_text()
+    sending.file.write_text(text.replace(SENDS[SENDS.index("  remote_write") :], ""))
     sending.must("apply", "--yes", within_s=UP_S)
     alerts = sending.disco("alerts", "--json")
     fires = json.loads(alerts.stdout)

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 import os
 import signal
-from collections.abc import Iterator
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stack import UP_S, LabStack, lab_stack, until
+from tools import Tools
+
+from disco.checks.prometheus import Prometheus
+from disco.cli.target import cluster_of, must_have_cluster
+from disco.cli.wiring import open_stack
+from disco.engine.errors import DiscoError
+from disco.layers.platform.openbao import OpenBao
+from panels import Asked, asked
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "three.yaml"
+SEEN = Path(__file__).resolve().parents[1] / "cases" / "metrics.txt"
+ONLY_AFTER_FAULTS = {"cometbft_consensus_validator_missed_blocks"}
+ELSEWHERE = ("disco", "probes", "workloads")  # test_measures.py
+NOT_HERE = ("disco_", "probe_", "k8s_")  # how names of their metrics begin
 CONTROL_PLANE = "h1"
 
 
@@ -44,6 +60,81 @@ def test_a_vault_pod_is_on_each_node_and_all_are_voters(three: LabStack) -> None
     where = [node for name, node in vaults.items() if name.startswith("openbao-")]
     assert sorted(where) == ["h1", "h2", "h3"]
     three.must("check", "--only", "vault", within_s=120)
+
+
+def test_a_secret_is_read_soon_after_the_vaults_leader_was_killed(three: LabStack) -> None:
+    """The others answer while nobody leads; and somebody leads soon."""
+    read, led = [], []
+    for _ in range(3):
+        times = Tools(three).vault(_without_leader(three))
+        read.append(times[0])
+        led.append(times[1])
+        three.must("apply", "--yes", within_s=120)
+    print(
+        f"leader killed: a secret is read after {_told(read)}, another pod leads after {_told(led)}"
+    )
+    assert statistics.median(read) <= 3.0
+
+
+def _told(seconds: list[float]) -> str:
+    return ", ".join(f"{s:.2f} s" for s in seconds)
+
+
+def _without_leader(
+    three: LabStack,
+) -> Callable[[OpenBao, str], Awaitable[tuple[float, float]]]:
+    """Kill the leader. Seconds until one of the others has given a secret, and until one leads."""
+
+    async def drill(bao: OpenBao, token: str) -> tuple[float, float]:
+        async def reads(pod: int) -> bool:
+            path = "/v1/kv/data/disco/probe"
+            return bool(await bao._call(f"openbao-{pod}", "GET", path, None, token))
+
+        async def first(ask: Callable[[int], Awaitable[bool]]) -> float:
+            while time.monotonic() < killed + 60:
+                for other in others:
+                    try:
+                        if await ask(other):
+                            return time.monotonic() - killed
+                    except DiscoError:
+                        await asyncio.sleep(0.05)
+            raise AssertionError("nobody did within 60 s")
+
+        [leader] = [i for i in range(3) if await bao.leads(i)]
+        pod = kubectl(three, "-n", "vault", "get", "pod", f"openbao-{leader}", "-o", "json")
+        others = [i for i in range(3) if i != leader]
+        for other in others:
+            assert await reads(other)
+        Tools(three).on_host("pkill -KILL -f '^bao server'", json.loads(pod)["spec"]["nodeName"])
+        killed = time.monotonic()
+        return await first(reads), await first(bao.leads)
+
+    return drill
+
+
+def test_no_panel_of_a_dashboard_is_empty(three: LabStack) -> None:
+    def none() -> bool:
+        empty, names = asyncio.run(without_data(three))
+        print(f"without data: {empty}")
+        wanted = {m for m in SEEN.read_text().split() if not m.startswith(NOT_HERE)}
+        missing = wanted - names - ONLY_AFTER_FAULTS
+        return not empty and not missing
+
+    until("every query gives data", none, 120)
+
+
+async def without_data(stack: LabStack) -> tuple[list[Asked], set[str]]:
+    """Queries that give nothing or only what is no number; and the names of all metrics."""
+    async with open_stack(stack.file) as session:
+        cluster = must_have_cluster(cluster_of(await session.components()))
+        server = Prometheus(session.kube, cluster)
+        empty = [
+            query
+            for query in asked(await server.interval_s())
+            if query.board not in ELSEWHERE
+            and all(math.isnan(s.value) for s in await server.query(query.expression))
+        ]
+        return empty, set(await server.get("label/__name__/values"))
 
 
 def test_a_killed_host_stops_no_blocks_and_its_validator_catches_up(three: LabStack) -> None:

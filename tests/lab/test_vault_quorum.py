@@ -1,4 +1,5 @@
-"""A team of three opens its vault with two shares: each from a folder and with an own key."""
+"""A team of three opens its vault of three pods with two shares: each from a folder and with an own
+key. Its cluster is destroyed, and another two of them open what was kept in a new one."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from stack import LabStack, lab_stack, until
+from stack import UP_S, LabStack, lab_stack, until
 from tools import Tools
 
 from disco.layers.platform import quorum
@@ -18,14 +19,15 @@ from disco.store.team import keys
 
 GROUND = """
 name: ground
-servers: {provider: local, count: 1, network: 10.88.229.0/24}
+servers: {provider: local, count: 3, network: 10.88.229.0/24}
 """
 CANARY = "quorum-canary-51d7"
 HOLDERS = ("anna", "ben", "carla")
+PODS = 3
 
 
 class Team:
-    """anna, ben and carla share a stack on one server; dora is an operator without a share."""
+    """anna, ben and carla share a stack on three servers; dora is an operator without a share."""
 
     def __init__(self, ground: LabStack) -> None:
         self.ground, self.top = ground, ground.file.parent
@@ -33,14 +35,17 @@ class Team:
         login = self.top / "login"
         login.write_text(store.fields("servers/login")["private"])
         login.chmod(0o600)
-        pinned = store.fields("servers/h1/host-key")["public"].split()[:2]
         self.text = (
             "name: ours\nkubernetes: {metrics_server: false}\n"
-            f"vault: {{holders: [{', '.join(HOLDERS)}], threshold: 2}}\n"
+            f"vault: {{replicas: 3, holders: [{', '.join(HOLDERS)}], threshold: 2}}\n"
             "servers:\n  provider: ssh\n  hosts:\n"
-            f"    - {{name: h1, address: 10.88.229.11, key: {login}, "
-            f"host_key: '{' '.join(pinned)}'}}\n"
         )
+        for n in (1, 2, 3):
+            pinned = store.fields(f"servers/h{n}/host-key")["public"].split()[:2]
+            self.text += (
+                f"    - {{name: h{n}, address: 10.88.229.{10 + n}, key: {login}, "
+                f"host_key: '{' '.join(pinned)}'}}\n"
+            )
         self.remote = self.top / "team.git"
         words = ["git", "init", "-q", "--bare", "--initial-branch=main", str(self.remote)]
         subprocess.run(words, check=True)
@@ -80,7 +85,7 @@ class Team:
 @pytest.fixture
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     with lab_stack(tmp_path_factory.mktemp("ground"), GROUND) as ground:
-        ground.must("apply", "--yes", within_s=300)
+        ground.must("apply", "--yes", within_s=UP_S)
         yield Team(ground)
 
 
@@ -97,27 +102,38 @@ def pods(stack: LabStack) -> tuple[int, list[dict[str, object]]]:
     return done.returncode, json.loads(done.stdout)["pods"]
 
 
+def sealed(stack: LabStack) -> int:
+    """How many of the pods are."""
+    return sum(bool(p.get("sealed")) for p in pods(stack)[1])
+
+
+def led(stack: LabStack) -> bool:
+    return any(p.get("leads") for p in pods(stack)[1])
+
+
 def test_two_of_three_open_the_vault_and_nobody_alone(team: Team) -> None:
     anna = team.member("anna")
     refused = anna.disco("apply", "--yes")
     assert refused.returncode == 2 and "disco team init" in refused.stderr, refused.stderr
     team.found()
     ben, carla, dora = (team.member(n) for n in ("ben", "carla", "dora"))
-    said = anna.disco("up", "--yes", within_s=600)
+    said = anna.disco("up", "--yes", within_s=UP_S)
     assert said.returncode == 0, said.stdout + said.stderr
     Tools(anna).vault(_write)
-    code, (pod,) = pods(anna)
-    assert code == 0 and pod["leads"] and (pod["threshold"], pod["shares"]) == (2, 3)
+    code, found = pods(anna)
+    assert code == 0 and sum(bool(p["leads"]) for p in found) == 1
+    assert {(p["threshold"], p["shares"]) for p in found} == {(2, 3)} and len(found) == PODS
     assert "unseal_0" not in Store(anna.place).fields(KEYS)
     ben.must("store", "sync")
     assert ben.must("secrets", "who-can-read", "vault/share-carla").split() == ["carla"]
     assert ben.disco("secrets", "get", "vault/share-carla").returncode == 2
 
-    Tools(anna).kubectl("-n", "vault", "delete", "pod", "openbao-0", "--wait=true")
-    until("it is sealed", lambda: pods(anna)[1][0].get("sealed"), 60)
+    names = [f"openbao-{n}" for n in range(PODS)]
+    Tools(anna).kubectl("-n", "vault", "delete", "pod", *names, "--wait=true")
+    until("all are sealed", lambda: sealed(anna) == PODS, 90)
     code, rows = Tools(anna).checks("vault/unsealed")
     row = rows["vault/unsealed"]
-    assert code == 3 and not row.ok and "openbao-0" in row.evidence
+    assert code == 3 and not row.ok and all(n in row.evidence for n in names)
     assert "2 of anna, ben, carla" in row.fix and "disco vault unseal" in row.fix
     plan = anna.disco("plan").stdout
     assert "apply stops there until 2 of anna, ben, carla" in plan, plan
@@ -130,29 +146,59 @@ def test_two_of_three_open_the_vault_and_nobody_alone(team: Team) -> None:
     for _ in range(2):  # the same share counts once
         first = ben.disco("vault", "unseal")
         assert first.returncode == 0, first.stderr
-        assert "openbao-0: 1 of 2 given; still needed: anna or carla" in first.stderr, first.stderr
-        assert pods(ben)[1][0]["sealed"]
+        for name in names:
+            wanted = f"{name}: 1 of 2 given; still needed: anna or carla"
+            assert wanted in first.stderr, first.stderr
+        assert sealed(ben) == PODS
     second = carla.disco("vault", "unseal")
     assert second.returncode == 0 and "The vault is unsealed" in second.stderr, second.stderr
-    until("it leads", lambda: pods(carla)[1][0].get("leads"), 60)
+    until("one leads", lambda: led(carla), 60)
+    assert sealed(carla) == 0
     assert Tools(carla).vault(_read) == {"value": CANARY}
     carla.must("check", "--only", "vault", "--wait", "60")
 
     sealing = anna.disco("vault", "seal", "--yes")
     assert sealing.returncode == 0 and "no pod gets a secret from it" in sealing.stderr
-    assert pods(anna)[1][0]["sealed"]
+    assert sealed(anna) == PODS
     for one in (anna, ben):
         one.must("vault", "unseal")
-    assert not pods(anna)[1][0]["sealed"]
+    assert sealed(anna) == 0
     told = [said, first, second, stopped, sealing]
     shares = [team.share(n) for n in HOLDERS]
     assert not [s for s in shares for t in told if s in t.stdout + t.stderr]
     assert not [p for s in shares for p, content in team.texts() if s.encode() in content]
     file = anna.folder / "vault.age"
     anna.must("vault", "snapshot", "--to", str(file))
+    break_glass(team, anna, ben)
     new_shares(team, anna, ben, dora)
-    put_back(team, file, anna, ben, dora)
+    put_back(file, anna, ben, dora)
     anna.must("down", "--yes", "--allow-destroy", within_s=600)
+
+
+def break_glass(team: Team, anna: LabStack, ben: LabStack) -> None:
+    """Two shares make a root token that lives a while, and everybody sees it."""
+    words = ("vault", "break-glass", "--reason", "a drill", "--yes", "--to")
+    first = anna.disco(*words, str(anna.folder / "token"))
+    assert first.returncode == 0 and "1 of 2 given" in first.stderr, first.stderr
+    assert not (anna.folder / "token").exists()
+    ben.must("store", "sync")
+    row = Tools(ben).checks("vault/break-glass")[1]["vault/break-glass"]
+    assert not row.ok and "1 of 2 given" in row.evidence and "anna" in row.evidence, row
+    second = ben.disco(*words, str(ben.folder / "token"))
+    assert second.returncode == 0, second.stderr
+    token = (ben.folder / "token").read_text().strip()
+
+    async def policies(bao: OpenBao, _: str) -> object:
+        return (await bao.call(token, "GET", "auth/token/lookup-self"))["data"]["policies"]
+
+    assert Tools(ben).vault(policies) == ["root"]
+    row = Tools(anna).checks("vault/break-glass")[1]["vault/break-glass"]
+    assert not row.ok and "by ben: a drill" in row.evidence, row
+    secrets = [token, *(team.share(n) for n in HOLDERS)]
+    assert not [s for s in secrets for t in (first, second) if s in t.stdout + t.stderr]
+    assert [p for p, c in team.texts() if token.encode() in c] == [ben.folder / "token"]
+    anna.must("vault", "break-glass", "--end")
+    assert Tools(ben).checks("vault/break-glass")[0] == 0
 
 
 def new_shares(team: Team, anna: LabStack, ben: LabStack, dora: LabStack) -> None:
@@ -183,16 +229,27 @@ def new_shares(team: Team, anna: LabStack, ben: LabStack, dora: LabStack) -> Non
     anna.must("vault", "seal", "--yes")
     for one in (dora, anna):
         one.must("vault", "unseal")
-    until("it leads", lambda: pods(anna)[1][0].get("leads"), 60)
+    until("one leads", lambda: led(anna), 60)
     assert Tools(dora).vault(_read) == {"value": CANARY}
 
 
-def put_back(team: Team, file: Path, anna: LabStack, ben: LabStack, dora: LabStack) -> None:
-    """A snapshot from before: those of its holders who are still there open it, and dora can't."""
-    anna.must("vault", "restore", str(file), "--yes", "--allow-destroy", within_s=300)
-    anna.must("vault", "seal", "--yes")
+def put_back(file: Path, anna: LabStack, ben: LabStack, dora: LabStack) -> None:
+    """The cluster is destroyed; a snapshot from before carla left is opened in a new one, by those
+    of its holders who are still there. dora, who had no share of it, can't."""
+    anna.must("down", "--yes", "--allow-destroy", within_s=600)
+    anna.must("apply", "--yes", within_s=600)  # not up: what carla could read is owed still
+    assert Tools(anna).vault(_read) is None
+    words = ("vault", "restore", str(file), "--yes", "--allow-destroy")
+    stopped = anna.disco(*words, within_s=300)
+    assert stopped.returncode == 1 and "its holders have to open it" in stopped.stderr
+    assert "it takes 2 of anna, ben" in stopped.stderr, stopped.stderr
+    assert "then: disco apply" in stopped.stderr and "once more" not in stopped.stderr
+    until("all are sealed", lambda: sealed(anna) == PODS, 60)  # who leads ends a moment later
     assert dora.disco("vault", "unseal").returncode == 2
     for one in (ben, anna):
         one.must("vault", "unseal")
-    until("it leads", lambda: pods(ben)[1][0].get("leads"), 60)
+    until("one leads", lambda: led(ben), 60)
+    assert sealed(ben) == 0
     assert Tools(ben).vault(_read) == {"value": CANARY}
+    done = ben.disco("apply", "--yes", within_s=300)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import subprocess
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,11 @@ from typing import Any
 from stack import LabStack, until
 
 from disco.artifacts import Artifacts, Lock
+from disco.cli import measured
 from disco.cli.target import cluster_of, must_have_cluster
 from disco.cli.wiring import open_stack
-from disco.engine.secret import SecretRef
+from disco.layers.platform import vault_access
+from disco.layers.platform.measures import Measures
 from disco.layers.platform.openbao import KEYS, OpenBao
 from disco.store.store import Store
 
@@ -57,6 +59,15 @@ class Tools:
     @property
     def store(self) -> Store:
         return Store(self.stack.place)
+
+    def tell(self, *told: Measures) -> None:
+        """Prometheus, of something that DISCO has learnt, as its commands do."""
+
+        async def run() -> None:
+            async with open_stack(self.stack.file) as session:
+                await measured._tell(session, *told)
+
+        asyncio.run(run())
 
     # --- the cluster
 
@@ -134,9 +145,9 @@ class Tools:
     def root(self) -> Path:
         return self.stack.place.hosts / HOST / "root"
 
-    def on_host(self, script: str) -> str:
+    def on_host(self, script: str, host: str = HOST) -> str:
         """As root in the host's namespaces, with no need of its sshd."""
-        notes = json.loads((self.stack.place.hosts / HOST / "running.json").read_text())
+        notes = json.loads((self.stack.place.hosts / host / "running.json").read_text())
         pid = int(notes["nspawn"])
         init = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
         done = subprocess.run(
@@ -151,13 +162,13 @@ class Tools:
     # --- the vault
 
     def vault(self, work: Callable[[OpenBao, str], Awaitable[Any]]) -> Any:
-        """Do something in the vault as its root."""
+        """Do something in the vault as DISCO."""
 
         async def run() -> Any:
             async with open_stack(self.stack.file) as session:
-                token = session.lookup(SecretRef(KEYS, "root_token"))
                 cluster = must_have_cluster(cluster_of(await session.components()))
-                return await work(OpenBao(session.kube, cluster), token)
+                bao = OpenBao(session.kube, cluster, session.lookup)
+                return await work(bao, await vault_access.token(bao, session.store.fields(KEYS)))
 
         return asyncio.run(run())
 
@@ -171,6 +182,12 @@ class Tools:
     def prometheus(self, path: str) -> Any:
         service = "/api/v1/namespaces/monitoring/services/prometheus:9090/proxy/api/v1/"
         return self.raw(service + path)["data"]
+
+    def waiting(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """Names and labels of alerts that would fire if it stayed so for as long as they wait."""
+        for alert in self.prometheus("alerts")["alerts"]:
+            if alert["state"] == "pending":
+                yield alert["labels"]["alertname"], alert["labels"]
 
     def signal(self, program: str, name: str, variables: Mapping[str, str] | None = None) -> None:
         """Send a signal to the host's processes of a program, or those with these variables."""

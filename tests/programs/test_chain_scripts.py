@@ -24,7 +24,7 @@ PROGRAM = """#!/bin/sh
 while [ "$1" != --home ]; do shift; done
 mkdir -p "$2/config" "$2/data"
 echo made >> "$2/config/config.toml"
-echo '{"height": "0"}' > "$2/data/priv_validator_state.json"
+echo '{"height": "0", "round": 0, "step": 0}' > "$2/data/priv_validator_state.json"
 echo random > "$2/config/priv_validator_key.json"
 """
 
@@ -72,6 +72,8 @@ class Volume:
             "REMOTE_SIGNER": str(self.remote_signer).lower(),
             "PEERS": self.peers,
             "RESOLV": str(self.top / "resolv.conf"),
+            "LEASE": str(self.top / "lease"),
+            "RESULT": str(self.top / "told"),
         }
         command = ["sh", str(FILES / "home.sh"), "init", "validator-0"]
         command = [*AS_IN_A_POD, *command] if os.geteuid() == 0 else command
@@ -120,7 +122,9 @@ def test_a_node_with_peers_starts_when_the_cluster_answers_names(volume: Volume)
 
 def test_a_home_is_made_once_and_what_was_signed_is_kept(volume: Volume) -> None:
     volume.start()
-    volume.file("data/priv_validator_state.json").write_text('{"height": "7"}')
+    volume.file("data/priv_validator_state.json").write_text(
+        '{"height": "7", "round": 0, "step": 3}'
+    )
     volume.file("config/config.toml").write_text("mine")
     assert volume.start().returncode == 0
     assert "7" in volume.file("data/priv_validator_state.json").read_text()
@@ -296,3 +300,189 @@ def test_a_node_that_fell_back_must_rise_again(node: Node) -> None:
 def test_a_node_that_does_not_answer_is_not_ready(node: Node) -> None:
     node.url = "http://127.0.0.1:1/status"
     assert not node.ready()
+
+
+FORGOTTEN = '{"height": "0", "round": 0, "step": 0}'
+
+
+def signing(volume: Volume) -> None:
+    """It has its own key, and has signed height 41."""
+    volume.start()
+    state = {"height": "41", "round": 1, "step": 3, "signature": "x", "signbytes": "AB12"}
+    volume.file("data/priv_validator_state.json").write_text(json.dumps(state, indent=2))
+
+
+def test_what_was_signed_is_told_by_the_pod_that_has_no_key_any_more(volume: Volume) -> None:
+    signing(volume)
+    volume.remote_signer = True
+    assert volume.start().returncode == 0
+    told = "key=gone address=AA height=41 round=1 step=3 signbytes=AB12\n"
+    assert (volume.top / "told").read_text() == told
+    assert not volume.file("config/priv_validator_key.json").exists()
+
+
+def test_it_is_told_again_after_the_program_has_forgotten_it(volume: Volume) -> None:
+    """Without a key it makes one of its own, and a state that says that it never signed."""
+    signing(volume)
+    volume.remote_signer = True
+    volume.start()
+    told = (volume.top / "told").read_text()
+    volume.file("data/priv_validator_state.json").write_text(FORGOTTEN)
+    volume.key("made-by-itself", "CC")
+    volume.file("config/priv_validator_key.json").write_text('{"address": "CC"}')
+    assert volume.start().returncode == 0
+    assert (volume.top / "told").read_text() == told
+
+
+LEASE = "address=AA\nfence={}\nplace={}\nheight={}\nround=0\nstep=0\nblock=null\n"
+
+
+@pytest.mark.parametrize(
+    ("lease", "why"),
+    [
+        (LEASE.format(1, "signer", 0), "the key is leased to its signer"),
+        (LEASE.format(1, "validator", 50), "the key had signed 50 before"),
+        (LEASE.format(0, "validator", 0), "is given the older lease 0"),
+        (LEASE.format(1, "validator", 0).replace("AA", "BB"), "the lease is for the key of BB"),
+    ],
+)
+def test_a_validator_with_its_own_key_signs_where_the_lease_says_so(
+    volume: Volume, lease: str, why: str
+) -> None:
+    (volume.top / "lease").write_text(LEASE.format(1, "validator", 0))
+    signing(volume)
+    assert volume.start().returncode == 0
+    (volume.top / "lease").write_text(lease)
+    assert why in volume.refusal()
+
+
+def test_a_home_that_is_laid_for_another_lease_begins_where_that_says(volume: Volume) -> None:
+    signing(volume)
+    (volume.top / "lease").write_text(LEASE.format(2, "validator", 50))
+    assert volume.start().returncode == 0
+    state = json.loads(volume.file("data/priv_validator_state.json").read_text())
+    assert state == {"height": "50", "round": 0, "step": 1}
+    (volume.top / "lease").write_text(LEASE.format(3, "validator", 45))
+    assert volume.start().returncode == 0
+    assert json.loads(volume.file("data/priv_validator_state.json").read_text()) == state
+
+
+def given_up(volume: Volume) -> None:
+    """Its key was to go to a signer; the program has forgotten what it signed."""
+    signing(volume)
+    volume.remote_signer = True
+    volume.start()
+    volume.file("data/priv_validator_state.json").write_text(FORGOTTEN)
+    volume.remote_signer = False
+
+
+def test_a_key_that_was_not_handed_over_goes_on_with_what_was_noted(volume: Volume) -> None:
+    given_up(volume)
+    (volume.top / "lease").write_text(LEASE.format(1, "validator", 0))
+    for _ in range(2):
+        done = volume.start()
+        assert done.returncode == 0, done.stderr
+        state = json.loads(volume.file("data/priv_validator_state.json").read_text())
+        assert state == {"height": "41", "round": 1, "step": 3}
+
+
+def test_a_key_that_a_signer_may_have_used_does_not_come_back(volume: Volume) -> None:
+    given_up(volume)
+    assert "its key was given to a signer" in volume.refusal()
+    (volume.top / "lease").write_text(LEASE.format(2, "signer", 60))
+    assert "the key is leased to its signer" in volume.refusal()
+
+
+def came_back(volume: Volume, height: int, round: int, step: int) -> dict[str, object]:
+    """What it signs above, of a key that a signer had signed with up to there: tmkms counts steps
+    from 0."""
+    lease = f"address=AA\nfence=3\nplace=validator\nheight={height}\nround={round}\nstep={step}\n"
+    (volume.top / "lease").write_text(f"{lease}block=null\n")
+    done = volume.start()
+    assert done.returncode == 0, done.stderr
+    found = volume.file("data/priv_validator_state.json").read_text()
+    state: dict[str, object] = json.loads(found)
+    told = f"key=here address=AA fence=3 height={state['height']} round={state['round']}"
+    assert (volume.top / "told").read_text() == f"{told} step={state['step']}\n"
+    return state
+
+
+@pytest.mark.parametrize(
+    ("signed", "above"),
+    [
+        ((60, 0, 2), ("60", 0, 3)),
+        ((41, 1, 2), ("41", 1, 3)),  # what the home had signed itself
+        ((41, 2, 0), ("41", 2, 1)),
+        ((41, 1, 3), ("41", 1, 4)),  # nobody knows for what: not even the same again
+        ((41, 0, 2), ("41", 1, 3)),  # the home knows more
+        ((41, 1, 1), ("41", 1, 3)),
+        ((7, 0, 2), ("41", 1, 3)),
+    ],
+)
+def test_a_key_that_came_back_signs_above_all_that_both_places_signed(
+    volume: Volume, signed: tuple[int, int, int], above: tuple[str, int, int]
+) -> None:
+    given_up(volume)
+    for _ in range(2):
+        state = came_back(volume, *signed)
+        assert (state["height"], state["round"], state["step"]) == above
+    assert volume.file("fence").read_text() == "3\n"
+
+
+def test_a_home_that_had_signed_is_not_touched_by_a_lease_that_says_the_same(
+    volume: Volume,
+) -> None:
+    """It keeps the signature that it may give again."""
+    signing(volume)
+    before = volume.file("data/priv_validator_state.json").read_text()
+    came_back(volume, 41, 1, 2)
+    assert volume.file("data/priv_validator_state.json").read_text() == before
+
+
+def test_a_home_that_never_had_its_key_gets_it_and_begins_above_its_signer(volume: Volume) -> None:
+    """Its chain began with signers: the key on it is one that its program made for itself."""
+    volume.remote_signer = True
+    volume.start()
+    volume.file("config/priv_validator_key.json").write_text('{"address": "CC"}')
+    volume.file("data/priv_validator_state.json").write_text(FORGOTTEN)
+    volume.remote_signer = False
+    assert came_back(volume, 60, 0, 1)["height"] == "60"
+    key = json.loads(volume.file("config/priv_validator_key.json").read_text())
+    assert key["address"] == "AA"
+
+
+@pytest.mark.parametrize("left", ["state", "note"])
+def test_a_kill_while_the_key_comes_back_is_made_good(volume: Volume, left: str) -> None:
+    """Between the state and the end of the note, and between the state and the fence."""
+    given_up(volume)
+    note = volume.file("signed").read_text()
+    whole = came_back(volume, 60, 0, 1)
+    if left == "note":
+        volume.file("signed").write_text(note)
+    else:
+        volume.file("fence").unlink()
+    assert came_back(volume, 60, 0, 1) == whole
+    assert not volume.file("signed").exists()
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"height": "4", "round": 0', '{"height": "x"}'])
+def test_a_state_that_can_not_be_read_is_refused(volume: Volume, text: str) -> None:
+    signing(volume)
+    (volume.top / "lease").write_text(LEASE.format(1, "validator", 0))
+    volume.file("data/priv_validator_state.json").write_text(text)
+    assert "a state that can't be read" in volume.refusal()
+    assert (volume.top / "told").read_text().startswith("fence=1 refused=its volume holds")
+
+
+def test_a_lease_that_can_not_be_read_is_refused(volume: Volume) -> None:
+    signing(volume)
+    (volume.top / "lease").write_text("address=AA\nfence=2\nplace=validator\nheight=\n")
+    assert "its lease can't be read" in volume.refusal()
+
+
+def test_an_earlier_vote_for_the_same_height_is_an_older_volume(volume: Volume) -> None:
+    signing(volume)
+    came_back(volume, 60, 1, 2)
+    older = {"height": "60", "round": 1, "step": 1}
+    volume.file("data/priv_validator_state.json").write_text(json.dumps(older))
+    assert "an older volume was put back" in volume.refusal()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 
 from charts_helm import Object, Render, parse
+
+from disco.layers.akash.signer_pods import has_left
 
 
 def environment(container: Object) -> dict[str, str]:
@@ -154,8 +157,82 @@ def test_only_validators_wait_for_a_remote_signer(render: Render) -> None:
     assert 26658 in ports
 
 
+def test_a_signer_that_leaves_has_no_key_and_keeps_its_volume(render: Render) -> None:
+    signing, leaving = (
+        render("signer", leaving=leaves).one("StatefulSet", "signer-0") for leaves in (False, True)
+    )
+    pod = leaving["spec"]["template"]["spec"]
+    assert has_left(pod) and not has_left(signing["spec"]["template"]["spec"])
+    assert "signer-key" in json.dumps(signing) and "signer-key" not in json.dumps(leaving)
+    assert "tmkms start" not in json.dumps(pod) and "sign.sh" not in json.dumps(pod)
+    assert leaving["spec"]["volumeClaimTemplates"] == signing["spec"]["volumeClaimTemplates"]
+    names = {
+        m["name"] for c in (*pod["initContainers"], *pod["containers"]) for m in c["volumeMounts"]
+    }
+    assert names == {v["name"] for v in pod["volumes"]} | {"state"}
+
+
 def test_what_a_validator_signed_outlives_its_release(render: Render) -> None:
     spec = render("chain").one("StatefulSet", "validator")["spec"]
     kept = {"whenDeleted": "Retain", "whenScaled": "Retain"}
     assert spec["persistentVolumeClaimRetentionPolicy"] == kept
     assert spec["volumeClaimTemplates"][0]["spec"]["accessModes"] == ["ReadWriteOnce"]
+
+
+def test_nobody_looks_at_grafana_without_a_login_and_it_fetches_and_reports_nothing(
+    render: Render,
+) -> None:
+    rendered = render("grafana", logs={"url": "http://logs.logs:9428"})
+    config = configparser.ConfigParser(interpolation=None)
+    config.read_string(rendered.one("ConfigMap", "grafana")["data"]["grafana.ini"])
+
+    assert config["auth.anonymous"]["enabled"] == "false"
+    assert config["users"]["allow_sign_up"] == "false"
+    assert config["plugins"]["preinstall_disabled"] == "true"
+    assert set(config["analytics"].values()) == {"false"}
+    assert config["security"]["admin_password"] == "$__file{/etc/grafana/admin/password}"
+    policy = rendered.one("NetworkPolicy", "grafana")["spec"]
+    ports = {p["port"] for rule in policy["egress"] for p in rule["ports"]}
+    assert "Egress" in policy["policyTypes"] and ports == {53, 9090, 9428}
+
+
+def test_grafana_has_a_source_of_logs_only_where_they_are_kept(render: Render) -> None:
+    def sources(**values: object) -> dict[str, Object]:
+        text = render("grafana", **values).one("ConfigMap", "grafana")["data"]["datasources.yaml"]
+        return {source["uid"]: source for source in parse(text)["datasources"]}
+
+    assert sources().keys() == {"prometheus"}
+    assert sources(logs={"url": "http://x:1"})["victorialogs"]["url"] == "http://x:1"
+    interval = sources(prometheus={"url": "http://p:1", "interval": "5s"})["prometheus"]
+    assert interval["jsonData"]["timeInterval"] == "5s", "rates are computed by it"
+
+
+def test_another_password_starts_grafana_anew_and_another_dashboard_does_not(
+    render: Render,
+) -> None:
+    def annotations(**values: object) -> object:
+        server = render("grafana", **values).one("Deployment", "grafana")
+        return server["spec"]["template"]["metadata"]["annotations"]
+
+    board = {"stack.json": "{}"}
+    assert annotations(dashboards=board) == annotations(dashboards={"stack.json": "[]"})
+    secret = {"name": "grafana-admin", "version": "2"}
+    assert annotations(adminSecret=secret) != annotations()
+
+
+def test_a_chain_begins_after_containers_of_others_and_reads_their_volumes(render: Render) -> None:
+    before, mount = {"name": "agent", "image": "a:1"}, {"name": "extra", "mountPath": "/extra"}
+    rendered = render(
+        "chain",
+        serviceAccountName="mine",
+        extraInitContainers=[before],
+        extraVolumes=[{"name": "extra", "emptyDir": {}}],
+        extraVolumeMounts=[mount],
+    )
+    pod = rendered.one("StatefulSet", "validator")["spec"]["template"]["spec"]
+    assert [c["name"] for c in pod["initContainers"]] == ["agent", "home"]
+    assert pod["serviceAccountName"] == "mine" and not pod["automountServiceAccountToken"]
+    assert {"name": "extra", "emptyDir": {}} in pod["volumes"]
+    assert mount in pod["containers"][0]["volumeMounts"]
+    alone = render("chain").one("StatefulSet", "validator")["spec"]["template"]["spec"]
+    assert "serviceAccountName" not in alone

@@ -36,6 +36,7 @@ class Store:
         self.bodies: list[bytes] = []
         self.queries: list[dict[str, list[str]]] = []
         self.refuse = 0
+        self.unreadable = b""  # what is in an entry that it can't read
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -45,6 +46,9 @@ class Store:
                 if outer.refuse:
                     outer.refuse -= 1
                     self.send_error(503)
+                    return
+                if outer.unreadable and outer.unreadable in body:
+                    self.send_error(400)
                     return
                 outer.bodies.append(body)
                 outer.queries.append(parse_qs(urlsplit(self.path).query))
@@ -162,3 +166,14 @@ def test_an_entry_that_was_cut_off_is_read_again(top: Path, store: Store) -> Non
         (top / "entry-4").write_bytes(whole)
         until(lambda: cursor(top) == "c4")
     assert b"".join(store.bodies) == entries(top, 1, 2, 3, 4)
+
+
+def test_an_entry_that_the_store_can_not_read_is_left_out_and_named(
+    top: Path, store: Store
+) -> None:
+    store.unreadable = b"line 4"
+    with carrier(top, store):
+        until(lambda: cursor(top) == "c5")
+    assert b"".join(store.bodies) == entries(top, 1, 2, 3, 5)
+    said = (top / "log").read_text()
+    assert 'left out, journalctl --cursor="c4" shows it' in said and "400" in said

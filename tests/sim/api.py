@@ -12,14 +12,21 @@ from typing import Any
 import httpx2
 
 from disco.kube.access import Cluster
+from disco.layers.platform.openbao import ACTIVE
 from sim import cluster as clusters
-from sim import vault
+from sim import services, signers, vault
 from sim.simulation import Simulation
 from sim.state import ClusterState
 
 PROXY = re.compile(r"/api/v1/namespaces/([^/]+)/(pods|services)/([^/:]+):\d+/proxy(/.*)")
 POD = re.compile(r"/api/v1/namespaces/vault/pods/openbao-(\d+)")
+CHAIN_POD = re.compile(r"/api/v1/namespaces/([^/]+)/pods/((?:validator|signer)-[0-9-]+)")
+CHAIN_CLAIM = re.compile(
+    r"/api/v1/namespaces/([^/]+)/persistentvolumeclaims/(?:home|state)-((?:validator|signer)-[0-9-]+)"
+)
+PODS = re.compile(r"/api/v1/namespaces/([^/]+)/pods")
 NODES_POD = re.compile(r"/api/v1/namespaces/kube-network/pods/flannel-(.+)")
+SYSTEM = "/api/v1/namespaces/kube-system"
 NODE = re.compile(r"/api/v1/nodes/([^/]+)")
 VAULT_CLAIM = re.compile(r"/api/v1/namespaces/vault/persistentvolumeclaims/data-openbao-\d+")
 
@@ -84,16 +91,17 @@ class Client:
         headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> Answer:
-        return self._answer(method, path, {}, json, dict(headers or {}))
+        params = dict(options.get("params") or {})
+        return self._answer(method, path, params, json, dict(headers or {}))
 
     def _answer(
         self, method: str, path: str, params: dict[str, str], body: Any, headers: dict[str, str]
     ) -> Answer:
-        state = self._reach()
+        state = self.reach()
         if path == "/readyz":
             return Answer(200, "ok")
         if found := PROXY.fullmatch(path):
-            return vault.answer(self._simulation, state, found[3], method, found[4], body, headers)
+            return self._proxied(state, found, params)
         match method:
             case "GET":
                 return self._get(state, path, params)
@@ -103,11 +111,24 @@ class Client:
                 return self._delete(state, path)
         raise self._simulation.refuse(f"nobody taught the simulated API {method} {path}")
 
+    def _proxied(
+        self,
+        state: ClusterState,
+        found: re.Match[str],
+        params: dict[str, str],
+    ) -> Answer:
+        namespace, _, name, path = found.groups()
+        if namespace == "vault":
+            raise self._simulation.refuse(f"the vault is asked without TLS: {path}")
+        if namespace == "monitoring":
+            return services.metrics(self._simulation, state, path, params)
+        return services.node_of_chain(self._simulation, state, namespace, name, path)
+
     @property
     def _address(self) -> str:
         return self._cluster.server.removeprefix("https://").rpartition(":")[0]
 
-    def _reach(self) -> ClusterState:
+    def reach(self) -> ClusterState:
         host = self._simulation.state.by_address(self._address)
         if host is None or not clusters.is_up(host, self._simulation.state.now):
             raise httpx2.ConnectError("connection refused")
@@ -116,6 +137,7 @@ class Client:
         if host.cluster.ca != self._ca:
             raise self._simulation.refuse("the cluster was made with another authority")
         clusters.go_on(self._simulation.state, host.cluster)
+        signers.go_on(self._simulation, host.cluster)
         return host.cluster
 
     def _get(self, state: ClusterState, path: str, params: dict[str, str]) -> Answer:
@@ -133,8 +155,23 @@ class Client:
             return Answer(200, {"items": [self._node(state, n) for n in sorted(state.nodes)]})
         if path == "/api/v1/secrets":
             return Answer(200, {"items": _labelled(state, "owner", "helm")})
+        if path == SYSTEM:
+            state.uid = state.uid or f"cluster {self._simulation.count('cluster')}"
+            return Answer(200, {"metadata": {"name": "kube-system", "uid": state.uid}})
+        if (found := PODS.fullmatch(path)) and found[1] != "vault":
+            return Answer(200, {"items": signers.shown(state, found[1])})
+        if found := CHAIN_POD.fullmatch(path):
+            key = f"{found[1]}/{found[2]}"
+            there = state.pods.get(key)
+            return Answer(200, signers.pod_object(state, key, there)) if there else Answer(404)
+        if found := CHAIN_CLAIM.fullmatch(path):
+            volume = state.volumes.get(f"{found[1]}/{found[2]}")
+            going = {"deletionTimestamp": "now"} if volume and volume.going else {}
+            return Answer(200, {"metadata": going}) if volume else Answer(404)
         if path.endswith("/pods"):
-            return Answer(200, {"items": []})
+            leads = params.get("labelSelector") == f"{ACTIVE}=true"
+            names = vault.leaders(self._simulation, state) if leads else []
+            return Answer(200, {"items": [{"metadata": {"name": n}} for n in names]})
         thing = state.objects.get(path)
         if thing is None:
             return Answer(404, {"message": f"{path} not found"})
@@ -160,6 +197,10 @@ class Client:
             state.cordoned.add(found[1])
             self._simulation.tick(f"after {found[1]} was cordoned")
             return Answer(200)
+        if found := POD.fullmatch(path):
+            clusters.mount(state, clusters.vault_of(state).pods[int(found[1])], reads=False)
+            self._simulation.tick(f"after {path} was marked")
+            return Answer(200)
         if params.get("fieldManager") != "disco" and not params.get("dryRun"):
             raise self._simulation.refuse(f"{path} is applied without the field manager disco")
         if "${" in json.dumps(body).replace("${POD", "").replace("$(", ""):
@@ -176,6 +217,12 @@ class Client:
     def _delete(self, state: ClusterState, path: str) -> Answer:
         if found := POD.fullmatch(path):
             clusters.restart_vault_pod(state, int(found[1]), self._simulation.state.now)
+        elif found := CHAIN_POD.fullmatch(path):
+            if not signers.delete(self._simulation, state, f"{found[1]}/{found[2]}"):
+                return Answer(404, {"message": f"{path} not found"})
+        elif found := CHAIN_CLAIM.fullmatch(path):
+            if not signers.delete_claim(state, f"{found[1]}/{found[2]}"):
+                return Answer(404, {"message": f"{path} not found"})
         elif (found := NODE.fullmatch(path)) and found[1] in state.nodes:
             if found[1] not in state.cordoned:
                 raise self._simulation.refuse(f"{path} is deleted before it was drained")

@@ -54,7 +54,7 @@ class SimulatedArtifacts(Artifacts):
 
 def images_of(known: Catalogue, name: str) -> dict[str, str]:
     """Image references of a set with made-up manifest digests."""
-    return {n: f"sha256:{digest_of(n)}" for n in known.image_set(name).references()}
+    return {n: f"sha256:{digest_of(n)}" for n in known.image_set(name).all_references}
 
 
 def everything() -> set[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from typing import Any
 
 from disco.layers.cluster.node import CNI_BIN, CNI_CONFIG, CONTAINERD
+from sim.derived import of_object
 from sim.state import ClusterState, HostState, PodVault, State, VaultState
 
 DELAY_S = 0.6  # what a pod, a node or a raft member takes to come up
@@ -33,31 +35,50 @@ def node_ready(state: State, cluster: ClusterState, name: str) -> bool:
     network = cluster.objects.get(FLANNEL)
     if network is None or CNI_CONFIG not in host.files or host.program(FLANNEL_CNI) is None:
         return False
-    has_images = set(images_in(network)) <= set(host.images)
+    has_images = images_in(network) <= host.images.keys()
     return has_images and state.now >= cluster.nodes[name] + DELAY_S
 
 
-def images_in(value: Any) -> list[str]:
-    """Every image that is named anywhere in an object or in a chart's values."""
-    return IMAGE.findall(json.dumps(value))
+@of_object
+def images_in(thing: dict[str, Any]) -> frozenset[str]:
+    """Every image that is named anywhere in an object."""
+    return frozenset(IMAGE.findall(json.dumps(thing)))
 
 
 def ready_pods(state: State, cluster: ClusterState, path: str) -> tuple[int, int]:
     """How many pods of a workload are ready, and how many there should be."""
     thing = cluster.objects[path]
     ready = [n for n in cluster.nodes if node_ready(state, cluster, n)]
-    images = set(images_in(thing))
-    able = [n for n in ready if images <= set(state.hosts[n].images)]
+    images = images_in(thing)
+    able = [n for n in ready if images <= state.hosts[n].images.keys()]
     young = state.now < cluster.since[path] + DELAY_S
     if thing["kind"] == "DaemonSet":
         return (0 if young else len(able)), len(cluster.nodes)
     wanted = int(thing["spec"].get("replicas", 1))
+    if "signs" in thing["spec"]:
+        return _ready_signing(cluster, thing), wanted
     if path == OPENBAO and able:  # those that are there stay while it changes
         pods = vault_of(cluster).pods.values()
         return sum(not p.sealed and state.now >= p.up_at for p in pods), wanted
     if young or not able or not _has_what_it_mounts(cluster, thing):
         return 0, wanted
     return (wanted if _may_start(cluster, thing) else 0), wanted
+
+
+def _ready_signing(cluster: ClusterState, thing: dict[str, Any]) -> int:
+    from sim import signers
+
+    meta = thing["metadata"]
+    return int(signers.status(cluster, meta["namespace"], meta["name"], thing)["readyReplicas"])
+
+
+def can_run(state: State, cluster: ClusterState, path: str) -> bool:
+    """Whether some node takes the pods of a workload, and they have what they mount."""
+    thing = cluster.objects[path]
+    images = images_in(thing)
+    ready = (n for n in cluster.nodes if node_ready(state, cluster, n))
+    able = any(images <= state.hosts[n].images.keys() for n in ready)
+    return able and _has_what_it_mounts(cluster, thing) and _may_start(cluster, thing)
 
 
 def _has_what_it_mounts(cluster: ClusterState, thing: dict[str, Any]) -> bool:
@@ -98,6 +119,11 @@ def workload_status(state: State, cluster: ClusterState, path: str) -> dict[str,
     else:
         status |= {"replicas": wanted, "updatedReplicas": wanted, "readyReplicas": good}
         status |= {"currentRevision": "same", "updateRevision": "same"}
+    if "signs" in thing["spec"]:
+        from sim import signers
+
+        meta = thing["metadata"]
+        status |= signers.status(cluster, meta["namespace"], meta["name"], thing)
     if path == OPENBAO:
         status |= _vault_status(state, cluster, thing)
     return {**thing, "status": status}
@@ -116,6 +142,7 @@ def _vault_status(state: State, cluster: ClusterState, thing: dict[str, Any]) ->
     }
 
 
+@of_object
 def revision(thing: dict[str, Any]) -> str:
     """What the pods of a workload are started with; the vault's have the number of them, too."""
     return json.dumps(thing["spec"], sort_keys=True)
@@ -131,6 +158,8 @@ def go_on(state: State, cluster: ClusterState) -> None:
     for _, pod in sorted(vault_of(cluster).pods.items(), reverse=True):
         if pod.revision != wanted:
             pod.sealed, pod.up_at, pod.revision = True, state.now + DELAY_S, wanted
+            pod.stale = False
+            mount(cluster, pod, reads=True)
         if pod.sealed or state.now < pod.up_at:
             return
 
@@ -180,7 +209,9 @@ def make_vault_pods(cluster: ClusterState, replicas: int, now: float) -> None:
     """The StatefulSet's pods with their volumes; those that are there stay."""
     vault, wanted = vault_of(cluster), revision(cluster.objects[OPENBAO])
     for index in range(replicas):
-        vault.pods.setdefault(index, PodVault(up_at=now + DELAY_S, revision=wanted))
+        if index not in vault.pods:
+            vault.pods[index] = PodVault(up_at=now + DELAY_S, revision=wanted)
+            mount(cluster, vault.pods[index], reads=True)
         path = CLAIM.format(index)
         if path not in cluster.objects:
             claim = {"kind": "PersistentVolumeClaim", "metadata": {"generation": 1}}
@@ -194,9 +225,27 @@ def restart_vault_pod(cluster: ClusterState, index: int, now: float) -> None:
     claim = cluster.objects[CLAIM.format(index)]
     pod = vault.pods[index]
     pod.sealed, pod.up_at, pod.given = True, now + DELAY_S, []
+    pod.stale = pod.closed = False
+    mount(cluster, pod, reads=True)
     if claim["metadata"].pop("deletionTimestamp", None):
         pod.data_at = None
-    join_raft(vault, now)
+    if not opens_itself(cluster):  # else it joins when it is up
+        join_raft(vault, now)
+
+
+def mount(cluster: ClusterState, pod: PodVault, reads: bool) -> None:
+    """Its volume becomes what the Secret says now. reads: it starts, and takes that."""
+    needs = cluster.objects[OPENBAO]["spec"]["needs"]
+    secret = cluster.objects[f"/api/v1/namespaces/vault/{needs[0]}"] if needs else {}
+    crt = secret.get("data", {}).get("tls.crt", "")
+    pod.mounted = base64.b64decode(crt).decode()
+    if reads:
+        pod.shows = pod.mounted
+
+
+def opens_itself(cluster: ClusterState) -> bool:
+    """Whether the vault's release names whose key opens it."""
+    return bool(cluster.objects[OPENBAO]["spec"]["opens"])
 
 
 def join_raft(vault: VaultState, now: float) -> None:

@@ -7,6 +7,7 @@ for real, so what counts is that those in the store open the vault that is there
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,7 +26,8 @@ def view(stack: SimulatedStack) -> dict[str, Any]:
     keys = secrets.pop(KEYS, {})
     shares = [secrets.pop(n)["share"] for n in sorted(secrets) if n.startswith(layout.SHARE)]
     keys |= {f"unseal_{i}": key for i, key in enumerate(shares)}
-    files = {p: store.shelf.file(p) for p in store.shelf.files() if p.startswith(layout.KEPT)}
+    kept = (p for p in store.shelf.files() if p.startswith(layout.KEPT))
+    files = {p: _timeless(p, store.shelf.file(p)) for p in kept}
     tree = {
         "networks": sorted(state.networks),
         "held": sorted(state.held),
@@ -80,7 +82,17 @@ def _is_release(thing: dict[str, Any]) -> bool:
 
 def _object(thing: dict[str, Any]) -> dict[str, Any]:
     metadata = {k: v for k, v in thing["metadata"].items() if k != "generation"}
+    if thing["metadata"].get("name") == "leases":
+        texts = {k: _timeless("leases/", v.encode()) for k, v in thing["data"].items()}
+        thing = {**thing, "data": texts}
     return {**thing, "metadata": metadata}
+
+
+def _timeless(path: str, content: bytes | None) -> bytes | None:
+    """Of a lease, all but how high the chain was when it was written."""
+    if content is None or "leases/" not in path:
+        return content
+    return re.sub(rb'(height"?[=:] ?)[0-9]+', rb"\1N", content)
 
 
 def _releases(cluster: ClusterState) -> dict[str, Any]:
@@ -98,15 +110,21 @@ def _releases(cluster: ClusterState) -> dict[str, Any]:
 def _vault(vault: VaultState, keys: dict[str, str]) -> dict[str, Any]:
     parts = dataclasses.asdict(vault)
     told = {f"unseal_{i}": key for i, key in enumerate(vault.keys)}
-    opened = keys == {"root_token": vault.root_token, **told}
+    opened = vault.revoked and keys == {**vault.role, **told}
     pods = {
-        i: {"has_data": p.data_at is not None, "sealed": p.sealed, "revision": p.revision}
+        i: {
+            "has_data": p.data_at is not None,
+            "sealed": p.sealed,
+            "shows": p.shows,
+            "revision": p.revision,
+        }
         for i, p in vault.pods.items()
     }
     return {
         **parts,
         "pods": pods,
         "root_token": "",
+        "role": sorted(vault.role),
         "keys": len(vault.keys),
         "the store has its keys": opened,
     }

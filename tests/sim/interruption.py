@@ -151,3 +151,16 @@ def tell(wrong: dict[str, list[str]], record: Callable[[str, Any], None], tried:
     record("crash:divergences", len(wrong))
     lines = [f"{label}: {'; '.join(found[:3])}" for label, found in list(wrong.items())[:8]]
     assert not wrong, "\n".join([f"{len(wrong)} of {tried} points diverge", *lines])
+
+
+def dies_everywhere(whole: Uninterrupted, record: Callable[[str, Any], None]) -> None:
+    """A run that died at any of its points ends as if it had not, when it is run again."""
+    assert whole.still_planned() == []
+    wrong: dict[str, list[str]] = {}
+    points = whole.worlds()
+    for number, point in enumerate(points):
+        whole.stack.simulation.restore(point.world)
+        last = whole.stack.apply()
+        if found := [*whole.wrong_after(point.finished, last), *whole.still_planned()]:
+            wrong[f"{number} {point.label}"] = found
+    tell(wrong, record, len(points))

@@ -17,7 +17,10 @@ from disco.kube.actions import Release, Uninstall
 from disco.kube.execute import KubeExecutors
 from disco.kube.paths import path_of
 from disco.kube.reader import Kube
+from disco.kube.tunnel import Server
+from disco.layers.platform.vault_certificate import RELOAD
 from sim import cluster as clusters
+from sim import vault
 from sim.api import Client
 from sim.charts import CHARTS
 from sim.simulation import Simulation
@@ -30,6 +33,23 @@ class SimulatedKube(Kube):
     def __init__(self, simulation: Simulation, lookup: Lookup) -> None:
         super().__init__(lookup, _certify)
         self._simulation = simulation
+
+    async def secured(
+        self, cluster: Cluster, server: Server, path: str, method: str = "GET", **options: Any
+    ) -> Any:
+        state = self.http(cluster).reach()
+        body, headers = options.get("content", options.get("json")), options.get("headers", {})
+        return vault.answer(self._simulation, state, server, method, path, body, headers)
+
+    async def shown(self, cluster: Cluster, server: Server) -> str:
+        return vault.shown(self._simulation, self.http(cluster).reach(), server)
+
+    async def run_in(self, cluster: Cluster, pod: str, container: str, argv: list[str]) -> str:
+        state = self.http(cluster).reach()
+        if argv != RELOAD:
+            raise self._simulation.refuse(f"nobody taught the simulated pods {argv}")
+        vault.reload(self._simulation, state, pod)
+        return ""
 
     def http(self, cluster: Cluster) -> Any:
         """Signed in with what the store has as the cluster's authority."""
@@ -169,14 +189,15 @@ class Helm:
 
     def uninstall(self) -> Iterator[str]:
         """Objects go, then the notes of the release; volumes and the namespace stay."""
+        mine: set[str] = set()
         for revision in self._revisions():
+            noted = self._cluster.objects[self._path(revision)]["data"]["release"]
+            mine |= {path_of(t) for t in _unpacked(noted)}
             self._set(revision, "uninstalling")
         yield "the release is being uninstalled"
-        inside = f"/namespaces/{self._namespace}/"
-        for path in [p for p, o in self._cluster.objects.items() if inside in p]:
-            if self._is_ours(path):
-                clusters.remove(self._cluster, path, self._simulation.state.now)
-                yield f"{path} is gone"
+        for path in [p for p in self._cluster.objects if p in mine]:
+            clusters.remove(self._cluster, path, self._simulation.state.now)
+            yield f"{path} is gone"
         for revision in self._revisions():
             del self._cluster.objects[self._path(revision)]
         yield "the release is gone"
@@ -190,11 +211,6 @@ class Helm:
         ours = {k: labels[k] for k in labels if "disco" in k}
         self._note(last + 1, "deployed", ours, noted["data"]["release"])
         yield "the release is rolled back"
-
-    def _is_ours(self, path: str) -> bool:
-        thing = self._cluster.objects[path]
-        coredns = thing["metadata"].get("name") == "coredns"
-        return clusters.is_workload(thing) and not coredns
 
     def _revisions(self) -> list[int]:
         prefix = HELM.format(self._namespace, self._name, "")

@@ -146,4 +146,4 @@ def restart(cluster: ClusterState, now: float) -> None:
     """What a reboot of its machine does to a cluster."""
     cluster.up_at = now + 1.0
     for pod in cluster.vault.pods.values() if cluster.vault else ():
-        pod.sealed = True
+        pod.sealed, pod.stale = True, False

@@ -15,6 +15,8 @@ from unittest.mock import patch
 
 from disco.chains import registry as chain_definitions
 from disco.cli.changing import end_data
+from disco.cli.opened import opened
+from disco.cli.wiring import Session
 from disco.engine import leaving
 from disco.engine import plan as planning
 from disco.engine.apply import Ended, Outcome, Run, Stop
@@ -182,6 +184,22 @@ class SimulatedStack:
         world = World(self.place, store, artifacts, hosts, kube, nspawn)
         graph = build(components(), self._specs, self.place)
         return Process(graph, world, store, artifacts, kube, hosts, self.place)
+
+    def session(self) -> Session:
+        """A new process as the command line opens it, to look; its executors are the real ones."""
+        process = self.start()
+        opened(process.store)
+        none: Any = None
+        return Session(
+            self.loaded,
+            self.place,
+            process.graph,
+            process.store,
+            process.artifacts,
+            none,
+            process.kube,
+            process.world,
+        )
 
     def _change(
         self,

@@ -9,18 +9,38 @@ WIDE = """\
 name: wide
 servers: {provider: local, count: 3, network: 10.90.0.0/24}
 kubernetes: {}
+alerts: {receivers: {ops: {webhook: {url: "https://ops.example/a"}}}}
 prometheus: {}
+probes: {targets: {site: {http: "https://site.example/"}}}
+kube_state: {}
 logs: {}
 vault: {replicas: 3}
 chains:
   akash: {validators: 3, full_nodes: 2}
 """
+LOOKING = "artifacts: {sources: [build, download]}\ngrafana: {}\n"
 SENDING = """\
 prometheus:
   remote_write:
     - {url: "https://one.example/w", username: me, password: "${secret:metrics/one}"}
     - {url: "https://two.example/w", token: "${secret:metrics/two#token}"}
     - {url: "https://three.example/w"}
+"""
+TELLING = """\
+alerts:
+  receivers:
+    ops: {webhook: {url: "https://ops.example/a", token: "${secret:alerts/ops}"}}
+    night: {pagerduty: {routing_key: "${secret:alerts/night#key}"}}
+    mail:
+      email:
+        to: [ops@example.com]
+        sender: disco@example.com
+        server: mail.example:587
+        username: me
+        password: "${secret:alerts/mail}"
+  routes:
+    - {severity: [critical], to: [night, ops]}
+  heartbeat: [ops]
 """
 PULLING = """\
 kubernetes:
@@ -46,7 +66,9 @@ QUORUM = IRON.replace("name: iron", "name: quorum").replace(
 STACKS = {
     "devnet": (EXAMPLES / "devnet.yaml").read_text(),
     "three": (EXAMPLES / "three.yaml").read_text(),
-    "wide": WIDE.replace("prometheus: {}\n", SENDING).replace("kubernetes: {}\n", PULLING),
+    "wide": WIDE.replace("prometheus: {}\n", SENDING + LOOKING)
+    .replace("kubernetes: {}\n", PULLING)
+    .replace(next(line for line in WIDE.splitlines(True) if "alerts:" in line), TELLING),
     "iron": IRON,
 }
 

@@ -33,31 +33,83 @@ class PodVault:
 
     data_at: when its volume has (or will have) data; None: empty. up_at: when it answers.
     revision: what its StatefulSet said when it was started. given: shares since it is sealed.
+    closed: on purpose, until it starts anew.
+    mounted: the certificate in its volume; shows: the one that it has read. Empty: it has no TLS.
+    stale: it is unsealed with keys that the vault has no more, and leads nobody.
     """
 
     data_at: float | None = None
     sealed: bool = True
     up_at: float = 0.0
     revision: str = ""
+    mounted: str = ""
+    shows: str = ""
+    stale: bool = False
     given: list[str] = field(default_factory=list)
+    closed: bool = False
 
 
 @dataclass
 class VaultState:
     """What the vault holds, on the volumes of its pods together. keys: its shares, of which so
-    many (threshold) open it. rotation: to other shares, under way in the memory of who leads."""
+    many (threshold) open it. rotation: to other shares, under way in the memory of who leads.
+    role: DISCO's own, of the login `approle`: its two halves. revoked: the root token is.
+    attempt: at a root token, under way in the same memory. tokens: root tokens besides the first,
+    each with when it ends. keys_inside: of its transit engine. inner: the certificate of the
+    authority inside, and what it signs for whom. term: the number of the key that it
+    writes with. lonely: whether a leader that lost all others still says that it leads."""
 
     pods: dict[int, PodVault] = field(default_factory=dict)
     root_token: str = ""
+    revoked: bool = False
+    role: dict[str, str] = field(default_factory=dict)
+    role_limits: dict[str, Any] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     threshold: int = 1
     rotation: dict[str, Any] = field(default_factory=dict)
+    attempt: dict[str, Any] = field(default_factory=dict)
+    tokens: dict[str, float] = field(default_factory=dict)
+    term: int = 1
     mounts: dict[str, Any] = field(default_factory=dict)
     logins: dict[str, Any] = field(default_factory=dict)
     login_config: dict[str, Any] = field(default_factory=dict)
     policies: dict[str, Any] = field(default_factory=dict)
     roles: dict[str, Any] = field(default_factory=dict)
     secrets: dict[str, Any] = field(default_factory=dict)
+    keys_inside: dict[str, Any] = field(default_factory=dict)
+    inner: dict[str, Any] = field(default_factory=dict)
+    lonely: bool = True
+
+
+@dataclass
+class ChainPod:
+    """A pod that signs, or could. keyless: it leaves that to another. ends_at: it was asked to.
+
+    told: what its first container said when it was done; refused: when it refused. began: the fence
+    that a signer began with. spec: of the pod, as far as anybody reads it.
+    """
+
+    revision: str
+    up_at: float
+    keyless: bool
+    kind: str
+    ends_at: float = 0.0
+    told: str | None = None
+    refused: str = ""
+    began: str | None = None
+    spec: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ChainVolume:
+    """What such a pod keeps, as its first container left it. key: a validator's own is on it.
+    height: that was signed last from a validator's home, as its program says, which forgets it
+    without its key. going: its claim was deleted, and goes with the pod."""
+
+    key: bool = False
+    height: int = field(default=0, compare=False)  # it rises by itself
+    files: dict[str, str] = field(default_factory=dict)
+    going: bool = False
 
 
 @dataclass
@@ -71,6 +123,8 @@ class ClusterState:
     orphans: names of nodes that are gone, whose DaemonSet's pods are still counted.
     objects: API path -> object.
     since:   API path of a workload -> when it was last changed.
+    uid:     of its first namespace. pods, volumes: `namespace/pod` -> of those that sign.
+    signed:  `namespace/validator` -> the height that its key really signed last.
     """
 
     ca: str
@@ -84,6 +138,10 @@ class ClusterState:
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     since: dict[str, float] = field(default_factory=dict)
     vault: VaultState | None = None
+    uid: str = ""
+    pods: dict[str, ChainPod] = field(default_factory=dict)
+    volumes: dict[str, ChainVolume] = field(default_factory=dict)
+    signed: dict[str, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass
@@ -135,7 +193,8 @@ class HostState:
 class State:
     """now: seconds since the simulation began. counts: what was done, and how often.
     made: how often each local host was; it is another machine each time.
-    log: (run, step, action) as they were carried out."""
+    log: (run, step, action) as they were carried out.
+    alerts: what Prometheus says of its alerts."""
 
     now: float = 0.0
     hosts: dict[str, HostState] = field(default_factory=dict)
@@ -144,6 +203,7 @@ class State:
     counts: Counter[str] = field(default_factory=Counter)
     made: Counter[str] = field(default_factory=Counter)
     log: list[tuple[str, str, str]] = field(default_factory=list)
+    alerts: list[dict[str, Any]] = field(default_factory=list)
 
     def reached(self, name: str, address: str) -> HostState | None:
         """The machine that answers there; nearly always the one of that name."""

@@ -9,9 +9,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
 from pathlib import Path
 
 from disco.engine.errors import NotThere
@@ -23,6 +22,7 @@ from disco.store.redact import PUBLIC_FIELDS
 from disco.store.store import Store
 from disco.store.team import layout
 from disco.store.team.sealed import Content
+from sim import certificates, listing
 from sim.simulation import Simulation
 
 CANARY = "CANARY"
@@ -40,10 +40,10 @@ class Folder:
         """There is nothing to make."""
 
     def secrets(self) -> list[str]:
-        return [s for s in map(layout.secret_of, self.files()) if s]
+        return list(_secrets_among(listing.files_below(self._top)))
 
     def files(self) -> list[str]:
-        return sorted(_below(str(self._top), "")) if self._top.is_dir() else []
+        return list(listing.files_below(self._top))
 
     def content(self, secret: str) -> Content:
         """Its version is made of its value: the same in two runs that are compared."""
@@ -64,6 +64,9 @@ class Folder:
         except FileNotFoundError:
             return None
 
+    def agreed(self, path: str, *, ask: bool) -> bytes | None:
+        return self.file(path)
+
     def write(
         self,
         message: str,
@@ -75,20 +78,19 @@ class Folder:
         for secret, new in (secrets or {}).items():
             contents[layout.file_of(secret)] = new and json.dumps(new.fields).encode()
             contents[layout.owed_of(secret)] = None
-        for path, content in contents.items():
-            if content is None:
-                (self._top / path).unlink(missing_ok=True)
-            else:
-                write_atomically(self._top / path, content)
+        try:
+            for path, content in contents.items():
+                if content is None:
+                    (self._top / path).unlink(missing_ok=True)
+                else:
+                    write_atomically(self._top / path, content)
+        finally:
+            listing.changed(self._top)
 
 
-def _below(folder: str, name: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                yield from _below(entry.path, f"{name}{entry.name}/")
-            elif not entry.name.startswith("."):
-                yield name + entry.name
+@lru_cache(maxsize=64)
+def _secrets_among(files: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(s for s in map(layout.secret_of, files) if s)
 
 
 def simulated(place: Place) -> Store:
@@ -149,10 +151,13 @@ class Canary(Generator):
         return "a secret of the simulation"
 
     def make(self) -> dict[str, str]:
-        return {
+        made = {
             f: f"{'public' if f in PUBLIC_FIELDS else CANARY}:{self.name}:{f}:{self.nth}"
             for f in self.fields
         }
+        if set(made) == {"crt", "key"}:
+            made["crt"] = certificates.authority(self.name, self.nth)
+        return made
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from forger import FILE_OF, Forger
 from people import SECRET, VALUE, People, grown
 
 from disco.engine.errors import DiscoError, NotThere, WrongUse
-from disco.store.team.git import BRANCH
+from disco.store.team.git import BRANCH, Git
 from disco.store.team.history import Untrusted
 from disco.store.team.layout import FILE, file_of, owed_of
 from disco.store.team.replay import Conflict
@@ -548,3 +549,55 @@ def test_a_value_that_was_set_and_removed_again_stays_in_the_history_of_one_who_
     ana.sync()
     said = [c.message.strip() for c in newest(people).log()]
     assert said.count("Set dev/db/new") == 2, said
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_was_set_and_removed_offline_stays_in_the_history_when_another_removed_it_too(
+    people: People,
+    ana: Repository,
+    ben: Repository,
+    monkeypatch: pytest.MonkeyPatch,
+    late: bool,
+) -> None:
+    if late:
+        monkeypatch.setattr("disco.store.team.repository.AT_ONCE_AFTER", 0)
+    ben.write("Remove it", {SECRET: None})
+    for message, fields in (("Set what nobody saw", MINE), ("Remove what nobody saw", None)):
+        offline(ana, partial(ana.write, message, {SECRET: fields}))
+    ana.sync()
+    said = [c.message.strip() for c in newest(people).log()]
+    assert {"Set what nobody saw", "Remove what nobody saw"} <= set(said), said
+    assert SECRET not in newest(people).secrets()
+
+
+@pytest.mark.parametrize("removes_first", [False, True])
+def test_what_was_set_and_removed_again_is_told_whatever_else_is_given_up(
+    people: People,
+    ana: Repository,
+    ben: Repository,
+    monkeypatch: pytest.MonkeyPatch,
+    removes_first: bool,
+) -> None:
+    """Mine are put on top at once, and while they are pushed another one changes the rest."""
+    other = "dev/db/other"
+    ben.write("Remove it", {SECRET: None})
+    if removes_first:
+        offline(ana, partial(ana.write, "Remove it, too", {SECRET: None}))
+    for message, fields in (("Set what nobody saw", MINE), ("Remove what nobody saw", None)):
+        offline(ana, partial(ana.write, message, {SECRET: fields}))
+    writes(ana, other, MINE)
+    push = Git.push
+
+    def second(git: Git, *where: str) -> None:
+        monkeypatch.setattr(Git, "push", push)
+        ben.write("Be first", {other: THEIRS})
+        push(git, *where)
+
+    monkeypatch.setattr("disco.store.team.repository.AT_ONCE_AFTER", 0)
+    monkeypatch.setattr(Git, "push", second)
+    with pytest.raises(Conflict):
+        ana.sync()
+    ana.sync({file_of(other): False})
+    said = [line for c in newest(people).log() for line in c.message.splitlines()]
+    assert "Set what nobody saw" in said, said
+    assert newest(people).fields(other) == THEIRS and SECRET not in newest(people).secrets()

@@ -213,6 +213,13 @@ def must_be_there(log: Log) -> set[str]:
     return found
 
 
+def story(log: Log, message: str) -> list[dict[str, Any]]:
+    """What its operator did just before it and after it."""
+    lines = log.lines()
+    at = next(i for i, line in enumerate(lines) if line.get("message") == message)
+    return lines[max(at - 10, 0) : at + 30]
+
+
 def given_up_before_shared(logs: dict[str, Log], history: set[str]) -> int:
     written = [x["message"] for log in logs.values() for x in log.lines() if x["kind"] == "written"]
     return sum(m not in history for m in written)
@@ -238,7 +245,8 @@ def test_ten_operators_lose_nothing(people: People) -> None:
     messages = Counter(line for c in history for line in c.message.splitlines())
     assert max(messages.values()) == 1, "a write was put into the history twice"
     for name, log in logs.items():
-        assert must_be_there(log) <= set(messages)
+        lost = must_be_there(log) - set(messages)
+        assert not lost, [story(log, message) for message in lost]
         mine = [line for c in history if c.by == name for line in c.message.splitlines()]
         assert all(f" as {name}-" in line for line in mine if MESSAGE.fullmatch(line))
     agree_with_the_last_commit(clones[NAMES[1]])

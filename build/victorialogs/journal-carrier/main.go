@@ -4,7 +4,8 @@
 // journalctl reads, in the journal's export format; entries go out in batches, and where the last one
 // that the server took stands is kept in a file. So an entry is sent at least once: again when this
 // program dies between the two. A server that is away is waited for, since the journal keeps what it
-// is not asked for. Upstream has systemd-journal-upload for this, but it ends with each error, and
+// is not asked for. An entry that the server can't read (400, 413) is left out, counted and named, so
+// that it holds up none behind it. Upstream has systemd-journal-upload for this, but it ends with each error, and
 // can't say the node's name.
 package main
 
@@ -46,8 +47,11 @@ var (
 	node   = flag.String("node", "", "name of this node, the field `node` of each entry")
 	listen = flag.String("listen", "", "address for /metrics and /health")
 
-	sent, failures, lastSent atomic.Int64
+	sent, failures, dropped, lastSent atomic.Int64
 )
+
+// errUnreadable: the same answer would come again and again.
+var errUnreadable = errors.New("not taken")
 
 type entry struct {
 	text   []byte
@@ -123,26 +127,21 @@ func deliver(ctx context.Context, entries <-chan entry) bool {
 	if !more {
 		return false
 	}
-	batch, cursor, count := first.text, first.cursor, int64(1)
+	batch, size := []entry{first}, len(first.text)
 	full := time.After(gather)
-	for open := true; open && len(batch) < batchBytes; {
+	for open := true; open && size < batchBytes; {
 		select {
 		case e, ok := <-entries:
 			if open, more = ok, ok; ok {
-				batch, cursor, count = append(batch, e.text...), e.cursor, count+1
+				batch, size = append(batch, e), size+len(e.text)
 			}
 		case <-full:
 			open = false
 		}
 	}
 	for ctx.Err() == nil {
-		err := post(ctx, batch)
+		err := send(ctx, batch)
 		if err == nil {
-			err = keep(cursor)
-		}
-		if err == nil {
-			sent.Add(count)
-			lastSent.Store(time.Now().Unix())
 			return more
 		}
 		failures.Add(1)
@@ -150,6 +149,36 @@ func deliver(ctx context.Context, entries <-chan entry) bool {
 		rest(ctx)
 	}
 	return false
+}
+
+// send sends entries at once; if the server can't read them, one by one, without those it can't.
+func send(ctx context.Context, batch []entry) error {
+	var text []byte
+	for _, e := range batch {
+		text = append(text, e.text...)
+	}
+	err := post(ctx, text)
+	switch last := batch[len(batch)-1]; {
+	case err == nil:
+		if err := keep(last.cursor); err != nil {
+			return err
+		}
+		sent.Add(int64(len(batch)))
+		lastSent.Store(time.Now().Unix())
+		return nil
+	case !errors.Is(err, errUnreadable):
+		return err
+	case len(batch) == 1:
+		dropped.Add(1)
+		log.Printf("left out, journalctl --cursor=%q shows it: %v", last.cursor, err)
+		return keep(last.cursor)
+	}
+	for i := range batch {
+		if err := send(ctx, batch[i:i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func post(ctx context.Context, batch []byte) error {
@@ -172,7 +201,11 @@ func post(ctx context.Context, batch []byte) error {
 	defer answer.Body.Close()
 	if answer.StatusCode/100 != 2 {
 		said, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
-		return fmt.Errorf("the server answers %s: %s", answer.Status, bytes.TrimSpace(said))
+		err := fmt.Errorf("the server answers %s: %s", answer.Status, bytes.TrimSpace(said))
+		if answer.StatusCode == http.StatusBadRequest || answer.StatusCode == http.StatusRequestEntityTooLarge {
+			return errors.Join(errUnreadable, err)
+		}
+		return err
 	}
 	return nil
 }
@@ -240,6 +273,7 @@ func serve(address string) error {
 	http.HandleFunc("/metrics", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, "# TYPE journal_entries_sent_total counter\njournal_entries_sent_total %d\n", sent.Load())
 		fmt.Fprintf(w, "# TYPE journal_failures_total counter\njournal_failures_total %d\n", failures.Load())
+		fmt.Fprintf(w, "# TYPE journal_entries_dropped_total counter\njournal_entries_dropped_total %d\n", dropped.Load())
 		fmt.Fprintf(w, "# TYPE journal_last_sent_seconds gauge\njournal_last_sent_seconds %d\n", lastSent.Load())
 	})
 	return http.ListenAndServe(address, nil)
@@ -252,7 +286,7 @@ func tell(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticks:
-			fmt.Printf("alive: %d entries sent, %d failures\n", sent.Load(), failures.Load())
+			fmt.Printf("alive: %d entries sent, %d left out, %d failures\n", sent.Load(), dropped.Load(), failures.Load())
 		}
 	}
 }

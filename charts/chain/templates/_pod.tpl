@@ -101,6 +101,9 @@ spec:
         prometheus.io/scrape: "true"
         prometheus.io/port: {{ $v.metricsPort | quote }}
     spec:
+      {{- with $v.serviceAccountName }}
+      serviceAccountName: {{ . | quote }}
+      {{- end }}
       automountServiceAccountToken: false
       enableServiceLinks: false
       {{- with $v.priorityClassName }}
@@ -123,6 +126,9 @@ spec:
         seccompProfile:
           type: RuntimeDefault
       initContainers:
+        {{- with $v.extraInitContainers }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
         - name: home
           image: {{ $v.image | quote }}
           imagePullPolicy: {{ $v.imagePullPolicy }}
@@ -147,6 +153,10 @@ spec:
               value: /keys
             - name: REMOTE_SIGNER
               value: {{ hasKey $v.config "PRIV_VALIDATOR_LADDR" | quote }}
+            - name: LEASE
+              value: /leases/$(POD)
+            - name: RESULT
+              value: /dev/termination-log
             - name: PEERS
               value: {{ $v.peers | quote }}
             - name: HOME
@@ -162,6 +172,9 @@ spec:
             # all keys, but only here: the node itself sees its own alone
             - name: keys
               mountPath: /keys
+              readOnly: true
+            - name: leases
+              mountPath: /leases
               readOnly: true
             - name: scripts
               mountPath: /scripts
@@ -227,6 +240,9 @@ spec:
               mountPath: /seen
             - name: tmp
               mountPath: /tmp
+            {{- with $v.extraVolumeMounts }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
       volumes:
         - name: genesis
           configMap:
@@ -235,6 +251,11 @@ spec:
           secret:
             secretName: {{ $v.keysSecret | quote }}
             defaultMode: 0400
+        # who may sign, where, and from which height on
+        - name: leases
+          configMap:
+            name: {{ $v.leasesConfigMap | quote }}
+            optional: true
         - name: scripts
           configMap:
             name: scripts
@@ -242,6 +263,9 @@ spec:
           emptyDir: {}
         - name: tmp
           emptyDir: {}
+        {{- with $v.extraVolumes }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
         {{- if not $v.persistent }}
         - name: home
           emptyDir: {}

@@ -34,6 +34,18 @@ storage "raft" {
   {{- end }}
 }
 
+{{- with .Values.seal }}
+{{- if .kind }}
+
+# the rest comes by environment: it is secret
+seal "{{ .kind }}" {
+  {{- range $name, $value := .settings }}
+  {{ $name }} = {{ $value | quote }}
+  {{- end }}
+}
+{{- end }}
+{{- end }}
+
 # every request and answer, secrets as HMAC, into the pod's log
 audit "file" "stdout" {
   description = "the log of the pod"

@@ -220,4 +220,8 @@ scrape_configs:
         labels: {{- toYaml . | nindent 10 }}
         {{- end }}
   {{- end }}
+  {{- with .Values.scrapeConfigs }}
+
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end }}

@@ -8,7 +8,7 @@ from typing import ClassVar
 from disco.engine.action import Action
 
 SHOWN = 4  # names in one line
-VERBS = {"download": "download", "build": "build", "assemble": "write"}
+VERBS = {"download": "download", "pull": "pull", "build": "build", "assemble": "write"}
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Obtain(Action):
     """Obtain artifacts; those that are held already are left alone, so it is safe to repeat.
 
     names:    artifacts that one source gives together, for example the programs of a Go module.
-    source:   `download`, `build`, or `assemble` for images made of what is held.
+    source:   `download`, `build`, `pull` for upstream's own image, or `assemble` for images made of
+              what is held.
     versions: one for each name.
     figures:  SHA-256 that each download must have; empty for what is made here.
     how:      the plain command that would do the same.

@@ -85,17 +85,44 @@ class WheelBuild(Model):
     _pins = pydantic.field_validator("sha256")(_only_sha256)
 
 
+class CargoBuild(Model):
+    """A program that is made from a Rust crate."""
+
+    crate: str
+    """The crate's name, and its program's."""
+    version: str
+    """The crate's version."""
+    features: tuple[str, ...] = ()
+    """What is compiled in of what the crate offers."""
+    sha256: str = pydantic.Field(pattern=r"^[0-9a-f]{64}$")
+    """SHA-256 of the crate; its lock file has those of all that it needs."""
+    seconds: float
+    """What it usually takes, in seconds."""
+    cache_bytes: int
+    """What it takes on the disk meanwhile, in bytes."""
+
+
 class Build(Model):
     """How to make it from language packages; exactly one way."""
 
     go: GoBuild | None = None
     wheel: WheelBuild | None = None
+    cargo: CargoBuild | None = None
 
     @pydantic.model_validator(mode="after")
     def _one_way(self) -> Self:
-        if (self.go is None) == (self.wheel is None):
-            raise ValueError("name exactly one of: go, wheel")
+        if sum(way is not None for way in (self.go, self.wheel, self.cargo)) != 1:
+            raise ValueError("name exactly one of: go, wheel, cargo")
         return self
+
+
+class Added(Model):
+    """Files that upstream makes for its releases and that are not in its Go module."""
+
+    module: str
+    """Path of the module that needs them."""
+    files: dict[str, str]
+    """What is written instead, by the file's path in the module."""
 
 
 class GoModule(Model):
@@ -107,6 +134,8 @@ class GoModule(Model):
     """Build tags."""
     ldflags: tuple[str, ...] = ()
     """Flags of the linker."""
+    adds: Added | None = None
+    """What one of the modules that it needs does not compile without."""
     seconds: float
     """What a cold build usually takes, in seconds."""
     cache_bytes: int
@@ -189,17 +218,46 @@ class ImageSpec(Model):
     env: tuple[str, ...] = ()
 
 
-class ImageSet(Model):
-    """Images that are laid on a node together, as one file."""
+class PulledImage(Model):
+    """Upstream's own image, which can't be made here."""
 
-    images: dict[str, ImageSpec] = pydantic.Field(min_length=1)
+    repository: str = pydantic.Field(pattern=r"^[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+$")
+    """Its registry and its name there."""
+    tag: str
+    digest: str = pydantic.Field(pattern=r"^sha256:[0-9a-f]{64}$")
+    """Of its manifest, or of the index that lists one for each architecture."""
+    licence: str
+    bytes: int
+    """Size of what is fetched, roughly."""
+
+    @property
+    def reference(self) -> str:
+        return f"{self.repository}:{self.tag}"
+
+
+class ImageSet(Model):
+    """Images that are laid on a node together, as one file: made here, or one of upstream's."""
+
+    images: dict[str, ImageSpec] = NOTHING
     """Images by name, without repository and tag."""
+    pulled: PulledImage | None = None
+    """What is fetched from a registry instead, under its own name."""
     seconds: float = 3
     """What writing it usually takes, in seconds."""
 
+    @pydantic.model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if bool(self.images) == bool(self.pulled):
+            raise ValueError("name exactly one of: images, pulled")
+        return self
+
     def references(self) -> dict[str, ImageSpec]:
-        """Images by full reference, for example `localhost/pause:3.10.2`."""
+        """Images that are made here by full reference, for example `localhost/pause:3.10.2`."""
         return {f"{REPOSITORY}/{name}:{spec.tag}": spec for name, spec in self.images.items()}
+
+    @property
+    def all_references(self) -> tuple[str, ...]:
+        return (*self.references(), *((self.pulled.reference,) if self.pulled else ()))
 
 
 class Catalogue(Model):
@@ -285,6 +343,8 @@ class Catalogue(Model):
         for images in self.image_sets.values():
             if name in images.images:
                 return f"{REPOSITORY}/{name}:{images.images[name].tag}"
+            if images.pulled and images.pulled.repository.rpartition("/")[2] == name:
+                return images.pulled.reference
         raise WrongUse(f"no image {name} in the catalogue")
 
     def needs(self, name: str) -> tuple[str, ...]:
@@ -300,6 +360,8 @@ class Catalogue(Model):
         if name == ROOTFS:
             return self.rootfs.version
         if name.startswith(SET_PREFIX):
+            if pulled := self.image_set(name).pulled:
+                return f"{pulled.repository.rpartition('/')[2]}:{pulled.tag}"
             images = self.image_set(name).images
             return ", ".join(f"{image}:{spec.tag}" for image, spec in images.items())
         return self.program(name).version

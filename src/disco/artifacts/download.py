@@ -26,11 +26,11 @@ CHECKSUM_LIMIT_BYTES = 1 << 20
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
-def _worth_another_try(error: Exception) -> bool:
+def worth_another_try(error: Exception) -> bool:
     return isinstance(error, DiscoError) and error.retry is not Retry.NEVER
 
 
-@stamina.retry(on=_worth_another_try, attempts=ATTEMPTS, wait_initial=0.5, wait_max=5.0)
+@stamina.retry(on=worth_another_try, attempts=ATTEMPTS, wait_initial=0.5, wait_max=5.0)
 async def fetch(url: str, to: Path, sha256: str, report: Report = lambda note, share: None) -> None:
     """Download to a file and compare; the file only stays when its SHA-256 is the given one."""
     try:
@@ -42,11 +42,11 @@ async def fetch(url: str, to: Path, sha256: str, report: Report = lambda note, s
         raise
 
 
-@stamina.retry(on=_worth_another_try, attempts=ATTEMPTS, wait_initial=0.5, wait_max=5.0)
+@stamina.retry(on=worth_another_try, attempts=ATTEMPTS, wait_initial=0.5, wait_max=5.0)
 async def published_figure(checksum_url: str, file: str) -> str:
     """The SHA-256 (hex) that upstream publishes for a file beside its release."""
     with _translated(checksum_url):
-        async with _client() as client, client.stream("GET", checksum_url) as answer:
+        async with client() as http, http.stream("GET", checksum_url) as answer:
             _check_status(answer, checksum_url)
             text = b""
             async for chunk in answer.aiter_bytes():
@@ -110,7 +110,7 @@ async def _stream(url: str, to: Path, report: Report) -> str:
     digest = hashlib.sha256()
     name = url.rsplit("/", 1)[-1]
     with _translated(url), to.open("wb") as file:
-        async with _client() as client, client.stream("GET", url) as answer:
+        async with client() as http, http.stream("GET", url) as answer:
             _check_status(answer, url)
             total = int(answer.headers.get("content-length", 0))
             async for chunk in answer.aiter_raw(1 << 18):
@@ -121,7 +121,7 @@ async def _stream(url: str, to: Path, report: Report) -> str:
     return digest.hexdigest()
 
 
-def _client() -> httpx2.AsyncClient:
+def client() -> httpx2.AsyncClient:
     # Archives are wanted as they are, so the server must not compress them once more.
     headers = {"accept-encoding": "identity"}
     return httpx2.AsyncClient(timeout=TIMEOUT, follow_redirects=True, headers=headers)

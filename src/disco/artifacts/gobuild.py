@@ -5,17 +5,19 @@ Go's own build cache makes an interrupted build go on where it was.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from disco.artifacts import gocopy
 from disco.artifacts.cache import Cache, content_key, disk_full
-from disco.artifacts.catalogue import Catalogue, GoBuild, GoModule, entry_data
+from disco.artifacts.catalogue import Added, Catalogue, GoBuild, GoModule, entry_data
 from disco.artifacts.machine import this_arch
 from disco.artifacts.process import Ended, output, run
 from disco.artifacts.tree import file_sha256
@@ -62,7 +64,9 @@ class GoTarget:
 
     def plain(self) -> str:
         variables = " ".join(f"{k}={shlex.quote(v)}" for k, v in sorted(FIXED_ENVIRONMENT.items()))
-        return f"cd build/{self.module.dir} && {variables} {shlex.join(self.command())}"
+        folder = f"build/{self.module.dir}"
+        enter = gocopy.plain(self.module.adds, folder) if self.module.adds else f"cd {folder}"
+        return f"{enter} && {variables} {shlex.join(self.command())}"
 
 
 def build_folder() -> Path:
@@ -93,7 +97,7 @@ def source_inputs(catalogue: Catalogue, name: str, build: GoBuild) -> str:
     """Digest of everything but the toolchain that decides a program's bytes."""
     module = catalogue.modules[build.module]
     folder = build_folder() / module.dir
-    ours = entry_data(module, {"seconds", "cache_bytes"})
+    ours = entry_data(module, {"seconds", "cache_bytes", *([] if module.adds else ["adds"])})
     sources = {str(p.relative_to(folder)): file_sha256(p) for p in _own_files(folder, build)}
     program = catalogue.program(name)
     return content_key([name, program.version, build.package, this_arch(), ours, sources])
@@ -138,6 +142,8 @@ async def build_go(cache: Cache, target: GoTarget, out: Path, report: Report) ->
     """
     version = toolchain()
     _check_toolchain(version, target.folder / "go.mod")
+    if target.module.adds:
+        target = replace(target, folder=await _copied(cache, target, target.module.adds, out))
     remaining, total = await _amount(cache, target)
     check_space(cache, round(target.module.cache_bytes * remaining / max(total, 1)))
     progress = _Progress(total, remaining, report)
@@ -147,6 +153,20 @@ async def build_go(cache: Cache, target: GoTarget, out: Path, report: Report) ->
     if not ended.ok:
         raise _failed(cache, target, ended)
     return version
+
+
+async def _copied(cache: Cache, target: GoTarget, added: Added, out: Path) -> Path:
+    """The folder of the target's module, with a whole copy of the module that lacks files."""
+    code, told, err = await output(
+        gocopy.where(added), env=go_environment(cache), cwd=target.folder
+    )
+    if code != 0:
+        raise _failed(cache, target, Ended(code, tuple(err.splitlines())))
+    copy = await asyncio.to_thread(gocopy.copied, added, target.folder, Path(told.strip()), out)
+    code, _, err = await output(gocopy.replacing(added), env=go_environment(cache), cwd=copy)
+    if code != 0:
+        raise _failed(cache, target, Ended(code, tuple(err.splitlines())))
+    return copy
 
 
 class _Progress:

@@ -14,7 +14,7 @@ from disco.artifacts.oci import Entry, Image, Layer, write_image_set
 
 WRITER = 2  # raise it when the same inputs shall give other bytes
 IMAGES_TAR = "images.tar"
-INDEX = "index.json"
+INDEX = "index.json"  # manifest digests by image reference
 MERGED = ("bin", "sbin", "lib", "lib64")  # links to /usr/X in a Debian file system
 BUSYBOX = "/usr/bin/busybox"
 PROGRAM_MODE = 0o755
@@ -41,8 +41,13 @@ def build_images(
         for reference, spec in images.references().items()
     }
     index = write_image_set(folder / IMAGES_TAR, layers, specs, this_arch())
-    (folder / INDEX).write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
+    write_index(folder, index)
     return index
+
+
+def write_index(folder: Path, index: Mapping[str, str]) -> None:
+    """What a set holds, beside its file."""
+    (folder / INDEX).write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
 
 
 def write_program_image(
@@ -76,7 +81,8 @@ def build_layer(spec: LayerSpec, held: Mapping[str, Held]) -> Layer:
 
 def _from_base(spec: LayerSpec, root: Path) -> dict[str, Entry]:
     arch = this_arch()
-    found = closure(root, spec.base_programs)
+    programs = [filled(p, version="", arch=arch) for p in spec.base_programs]
+    found = closure(root, programs)
     for folder in spec.base_trees:
         found |= tree(root, filled(folder, version="", arch=arch))
     for file in spec.base_files:

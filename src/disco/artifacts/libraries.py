@@ -81,10 +81,7 @@ def _loads(root: Path, path: str) -> list[str]:
     if loader is None:
         raise _missing(root, "/" + LOADERS[0])
     loader_file = root / _followed(root, "/" + loader).lstrip("/")
-    places = (
-        "*-linux-gnu",
-        "*-linux-gnu/systemd",
-    )  # the second is known to systemd's programs only
+    places = ("*-linux-gnu", "*-linux-gnu/systemd")  # the second only systemd's programs know
     folders = [root / "usr/lib", *(f for p in places for f in sorted((root / "usr/lib").glob(p)))]
     asked = subprocess.run(
         [

@@ -11,13 +11,15 @@ from filelock import AsyncFileLock, Timeout
 
 from disco.artifacts.actions import Obtain
 from disco.artifacts.cache import Cache, Meta, disk_errors
-from disco.artifacts.catalogue import ROOTFS, WheelBuild
+from disco.artifacts.cargo import build_cargo
+from disco.artifacts.catalogue import ROOTFS, CargoBuild, WheelBuild
 from disco.artifacts.download import fetch, take_member
 from disco.artifacts.gobuild import build_go, target_of
-from disco.artifacts.images import IMAGES_TAR, build_images, image_set_key
+from disco.artifacts.images import IMAGES_TAR, build_images, image_set_key, write_index
 from disco.artifacts.lock import differs
 from disco.artifacts.machine import this_arch
-from disco.artifacts.reader import ASSEMBLE, Artifacts
+from disco.artifacts.pull import pull, pulled_key
+from disco.artifacts.reader import ASSEMBLE, PULL, Artifacts
 from disco.artifacts.rootfs import build_rootfs
 from disco.artifacts.tree import file_sha256
 from disco.artifacts.wheel import fetch_wheel
@@ -26,9 +28,10 @@ from disco.engine.errors import DiscoError
 Report = Callable[[str, float | None], None]
 
 PROGRAM_MODE = 0o755
-GO_GROUP = "go"  # one at a time: a Go build takes all cores by itself
+GO_GROUP = "go"  # one at a time: a build takes all cores by itself
 BY_GO = "built here with {}, sources verified by go.sum and Go's checksum database"
 BY_APT = "built here, packages verified by the mirror's signature"
+BY_CARGO = "built here with {}, from the pinned crate by its lock file"
 BY_WHEEL = "taken out of the pinned wheel"
 BY_DOWNLOAD = "SHA-256 of the release"
 BY_PARTS = "written here from verified parts"
@@ -50,12 +53,16 @@ class Obtainer:
                 return
             if action.source == "download":
                 await self._download(names, report)
+            elif action.source == PULL:
+                await self._pull(names[0], report)
             elif action.source == ASSEMBLE:
                 await self._assemble(names[0], report)
             elif names == [ROOTFS]:
                 await self._rootfs(report)
             elif self._wheel(names[0]):
                 await self._take_wheel(names[0], report)
+            elif crate := self._crate(names[0]):
+                await self._compile(names[0], crate, report)
             else:
                 await self._build(names, report)
             if self._artifacts.lock is not None:
@@ -68,11 +75,15 @@ class Obtainer:
         build = self._catalogue.program(name).build
         return build.wheel if build else None
 
+    def _crate(self, name: str) -> CargoBuild | None:
+        build = self._catalogue.program(name).build
+        return build.cargo if build else None
+
     def _group(self, action: Obtain) -> str:
         first = action.names[0]
         program = self._catalogue.programs.get(first)
-        go = program and program.build and program.build.go
-        return GO_GROUP if action.source == "build" and go else first
+        compiled = program and program.build and (program.build.go or program.build.cargo)
+        return GO_GROUP if action.source == "build" and compiled else first
 
     @asynccontextmanager
     async def _alone(self, group: str, report: Report) -> AsyncIterator[None]:
@@ -107,6 +118,14 @@ class Obtainer:
             for name in names:
                 made = out / _output_name(target.packages[name], name)
                 await self._keep(name, made, "build", BY_GO.format(used), used)
+
+    async def _compile(self, name: str, crate: CargoBuild, report: Report) -> None:
+        shelf = self._cache.shelf(name)
+        self._cache.remove_leftovers(shelf)
+        used = self._artifacts.rust
+        with self._cache.making(shelf) as out:
+            made = await build_cargo(self._cache, crate, out, report)
+            await self._keep(name, made, "build", BY_CARGO.format(used), used)
 
     async def _take_wheel(self, name: str, report: Report) -> None:
         spec = self._wheel(name)
@@ -145,6 +164,20 @@ class Obtainer:
                 else:
                     archive.rename(made)
                 await self._keep(name, made, "download", BY_DOWNLOAD)
+
+    async def _pull(self, name: str, report: Report) -> None:
+        """Its digest is the catalogue's, so the lock has nothing to add."""
+        image = self._artifacts.pulled(name)
+        shelf = self._cache.shelf(name)
+        self._cache.remove_leftovers(shelf)
+        key = pulled_key(image)
+        with self._cache.making(shelf) as making, self._cache.making(shelf) as parts:
+            images = await pull(image, parts, making / IMAGES_TAR, report)
+            write_index(making, images)
+            tar = making / IMAGES_TAR
+            meta = await asyncio.to_thread(self._meta, name, tar, "download", (key, key))
+            meta.more["images"] = images
+            await asyncio.to_thread(self._cache.put, making, meta)
 
     async def _assemble(self, name: str, report: Report) -> None:
         parts = self._artifacts.needed(name)

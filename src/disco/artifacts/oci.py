@@ -108,14 +108,24 @@ def _write_set(
         manifest = _json_blob(_manifest(config, used))
         blobs |= {config.digest: config, manifest.digest: manifest}
         manifests.append(_index_entry(reference, manifest, arch))
-    index = {"schemaVersion": 2, "manifests": manifests}
     with out.open("wb") as file:
-        _write_bytes(file, "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
-        _write_bytes(file, "index.json", _json(index))
-        for digest in sorted(blobs):
-            _write_blob(file, blobs[digest])
-        file.write(bytes(2 * BLOCK_BYTES))
+        _write_layout(file, manifests, blobs)
     return {m["annotations"]["io.containerd.image.name"]: m["digest"] for m in manifests}
+
+
+def write_pulled(
+    out: Path, reference: str, manifest: bytes, kind: str, blobs: Mapping[str, Path], arch: str
+) -> dict[str, str]:
+    """Write one image that was made elsewhere as such a tar; returns its manifest's digest.
+
+    kind: the media type of its manifest. blobs: what that names, by digest.
+    """
+    top = _Blob("sha256:" + hashlib.sha256(manifest).hexdigest(), len(manifest), manifest)
+    entry = _index_entry(reference, top, arch) | {"mediaType": kind}
+    found = {d: _Blob(d, p.stat().st_size, p) for d, p in blobs.items()} | {top.digest: top}
+    with out.open("wb") as file:
+        _write_layout(file, [entry], found)
+    return {reference: top.digest}
 
 
 def write_layer(layer: Layer, sink: _Sink) -> None:
@@ -221,6 +231,16 @@ def _index_entry(reference: str, manifest: _Blob, arch: str) -> dict[str, Any]:
         "platform": {"architecture": arch, "os": "linux"},
         "annotations": {"io.containerd.image.name": reference},
     }
+
+
+def _write_layout(
+    out: IO[bytes], manifests: list[dict[str, Any]], blobs: Mapping[str, _Blob]
+) -> None:
+    _write_bytes(out, "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
+    _write_bytes(out, "index.json", _json({"schemaVersion": 2, "manifests": manifests}))
+    for digest in sorted(blobs):
+        _write_blob(out, blobs[digest])
+    out.write(bytes(2 * BLOCK_BYTES))
 
 
 def _write_bytes(out: IO[bytes], name: str, content: bytes) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-from disco.artifacts import wheel
+from disco.artifacts import cargo, pull, wheel
 from disco.artifacts.actions import Obtain
 from disco.artifacts.cache import Cache, Held, content_key
 from disco.artifacts.catalogue import (
@@ -14,6 +14,7 @@ from disco.artifacts.catalogue import (
     SET_PREFIX,
     Catalogue,
     Download,
+    PulledImage,
     catalogue,
     entry_data,
     filled,
@@ -23,11 +24,13 @@ from disco.artifacts.gobuild import source_inputs, target_of, toolchain
 from disco.artifacts.images import INDEX, image_set_key
 from disco.artifacts.lock import Figure, Lock
 from disco.artifacts.machine import this_arch
+from disco.artifacts.pull import pulled_key
 from disco.artifacts.rootfs import debootstrap_command, rootfs_key
+from disco.engine.action import Action
 from disco.engine.errors import WrongUse
 
 SOURCES = ("download", "build", "bundle")
-ASSEMBLE = "assemble"
+ASSEMBLE, PULL = "assemble", "pull"
 WARM_SHARE = 0.1  # of a cold build, when only something small changed
 
 
@@ -50,6 +53,10 @@ class Artifacts:
     @cached_property
     def toolchain(self) -> str:
         return toolchain()
+
+    @cached_property
+    def rust(self) -> str:
+        return cargo.toolchain()
 
     def held(self, name: str, sources: Sequence[str] = SOURCES) -> Held | None:
         """The artifact when it is here and whole, from the first source that gave it."""
@@ -132,6 +139,20 @@ class Artifacts:
             self.lock.save()
         return learnt
 
+    def pulled(self, name: str) -> PulledImage:
+        """Upstream's image that a set is. Raises WrongUse when it is none."""
+        found = self.catalogue.image_set(name).pulled
+        if found is None:
+            raise WrongUse(f"{name} is no image of upstream's")
+        return found
+
+    async def reach(self, planned: Iterable[Action]) -> None:
+        """Ask the registries of what is to be pulled whether they have it: before anything is
+        changed. Raises DiscoError with what can't be had."""
+        for action in planned:
+            if isinstance(action, Obtain) and action.source == PULL:
+                await pull.reach(self.pulled(action.names[0]))
+
     def figure(self, name: str, source: str, inputs: str = "") -> Figure:
         """Which entry of the lock is meant for an artifact of this machine's architecture."""
         return Figure(name, self.catalogue.version(name), source, this_arch(), inputs)
@@ -170,6 +191,9 @@ class Artifacts:
         if program.build.wheel:
             key = content_key([entry_data(program.build.wheel, {"seconds"}), this_arch()])
             return key, key
+        if program.build.cargo:
+            inputs = cargo.source_inputs(program.build.cargo)
+            return content_key([inputs, self.rust]), inputs
         assert program.build.go is not None
         inputs = source_inputs(self.catalogue, name, program.build.go)
         return content_key([inputs, self.toolchain]), inputs
@@ -183,24 +207,31 @@ class Artifacts:
     def _held_program(self, name: str, source: str) -> Held | None:
         key, inputs = self.keys(name, source)
         exact = self.cache.held(name, key) if key else None
-        if exact is not None or not inputs or self.toolchain:
+        if exact is not None or not inputs or self._compiler(name):
             return exact
-        # Without Go on this machine, what another Go built from the same sources will do.
+        # Without a compiler here, what another one built from the same sources will do.
         same = (m for m in self.cache.metas(name) if m.inputs == inputs)
         found = (self.cache.held(name, m.key) for m in same)
         return next((held for held in found if held is not None), None)
 
     def _held_images(self, name: str) -> Held | None:
+        if pulled := self.catalogue.image_set(name).pulled:
+            return self._with_index(self.cache.held(name, pulled_key(pulled)))
         parts = self.needed(name)
         if parts is None:
             return None
-        held = self.cache.held(name, image_set_key(self.catalogue, name, parts))
+        return self._with_index(self.cache.held(name, image_set_key(self.catalogue, name, parts)))
+
+    def _with_index(self, held: Held | None) -> Held | None:
         return held if held is not None and held.path.with_name(INDEX).exists() else None
 
     def _group(self, name: str, sources: Sequence[str]) -> tuple[str, str]:
         """What an artifact is obtained together with: kind and key."""
         if name.startswith(SET_PREFIX):
-            return ASSEMBLE, name
+            pulled = self.catalogue.image_set(name).pulled
+            if pulled and "download" not in sources:
+                raise _only_pulled(name, pulled, sources)
+            return (PULL if pulled else ASSEMBLE), name
         if name == ROOTFS:
             if "build" not in sources:
                 raise self._nowhere(name, ("build",), sources)
@@ -224,6 +255,8 @@ class Artifacts:
 
     def _obtain(self, kind: str, key: str, names: list[str]) -> Obtain:
         figures = tuple(self.download_figure(n) for n in names) if kind == "download" else ()
+        if kind == PULL:
+            figures = (self.pulled(key).digest.removeprefix("sha256:"),)
         return Obtain(
             names=tuple(names),
             source=kind,
@@ -237,6 +270,10 @@ class Artifacts:
             members = " ".join(filter(None, (self.member(n) for n in names)))
             unpack = f" && tar -xf {key.rsplit('/', 1)[-1]} {members}" if members else ""
             return f"curl -fLO {key}{unpack}"
+        if kind == PULL:
+            pulled = self.pulled(key)
+            source = f"docker://{pulled.repository}@{pulled.digest}"
+            return f"skopeo copy {source} oci-archive:images.tar:{pulled.reference}"
         if kind == ASSEMBLE:
             return f"disco artifacts obtain {key}"
         if key == ROOTFS:
@@ -244,8 +281,16 @@ class Artifacts:
         if key in self.catalogue.modules and self._module(names[0], ("build",)) == key:
             return target_of(self.catalogue, key, names).plain()
         build = self.catalogue.program(names[0]).build
-        assert build is not None and build.wheel is not None
+        assert build is not None
+        if build.cargo:
+            return cargo.plain(build.cargo)
+        assert build.wheel is not None
         return wheel.plain(build.wheel)
+
+    def _compiler(self, name: str) -> str:
+        """The one here that a program is built with; empty when there is none."""
+        build = self.catalogue.program(name).build
+        return self.rust if build and build.cargo else self.toolchain
 
     def _module(self, name: str, sources: Sequence[str]) -> str:
         """The Go module that a program would be built from; empty when it is not."""
@@ -266,9 +311,12 @@ class Artifacts:
         if name.startswith(SET_PREFIX):
             programs = [n for n in self.catalogue.needs(name) if n != ROOTFS]
             size = sum(self.catalogue.program(n).bytes for n in programs)
+            if pulled := self.catalogue.image_set(name).pulled:
+                size = pulled.bytes
             return self.catalogue.image_set(name).seconds, size
         program = self.catalogue.program(name)
-        seconds = program.build.wheel.seconds if program.build and program.build.wheel else 0.0
+        build = program.build and (program.build.wheel or program.build.cargo)
+        seconds = build.seconds if build else 0.0
         return seconds, program.bytes
 
     def _fill(self, name: str, template: str, url: str = "") -> str:
@@ -277,3 +325,12 @@ class Artifacts:
 
     def _offers(self, download: Download | None) -> bool:
         return download is not None and this_arch() in download.archs
+
+
+def _only_pulled(name: str, pulled: PulledImage, asked: Sequence[str]) -> WrongUse:
+    return WrongUse(
+        f"the image {pulled.reference} can't be had from {' or '.join(asked)}",
+        why="it is upstream's own, which is downloaded or not had at all",
+        fix="write `artifacts: {sources: [build, download]}` into the stack file, or leave out "
+        f"what needs {name}",
+    )

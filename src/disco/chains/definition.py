@@ -38,6 +38,11 @@ class Metrics(Model):
     height: str = "cometbft_consensus_height"
     """The height of the last block."""
 
+    @property
+    def family(self) -> str:
+        """What the names of all of them begin with."""
+        return self.height.partition("_consensus_")[0]
+
 
 class Network(Model):
     """One network of a chain: a local one that DISCO starts, or a public one that nodes join."""

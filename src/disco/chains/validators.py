@@ -43,6 +43,10 @@ class ValidatorKeys:
         return replace(self.validator_key, field="pub_key")
 
     @property
+    def address(self) -> SecretRef:
+        return replace(self.validator_key, field="address")
+
+    @property
     def node_id(self) -> SecretRef:
         return replace(self.node_key, field="id")
 

@@ -30,6 +30,14 @@ class Sample:
     at: float
 
 
+@dataclass(frozen=True)
+class Track:
+    """The values of one series. points: (Unix time in seconds, value), oldest first."""
+
+    labels: dict[str, str]
+    points: tuple[tuple[float, float], ...]
+
+
 class Prometheus:
     def __init__(self, kube: Kube, cluster: Cluster) -> None:
         self.kube, self.cluster = kube, cluster
@@ -64,6 +72,15 @@ class Prometheus:
         data = await self.get("query", query=expression)
         return [
             Sample(r["metric"], float(r["value"][1]), float(r["value"][0])) for r in data["result"]
+        ]
+
+    async def track(self, expression: str, start: float, end: float, step_s: float) -> list[Track]:
+        """The values of an expression from one time to another (Unix, seconds)."""
+        params = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step_s:.3f}"}
+        data = await self.get("query_range", query=expression, **params)
+        return [
+            Track(r["metric"], tuple((float(t), float(v)) for t, v in r["values"]))
+            for r in data["result"]
         ]
 
 

@@ -31,6 +31,26 @@ async def ask_all(checks: Sequence[Check], parallel: int) -> list[Asked]:
     return [t.result() for t in tasks]
 
 
+async def ask_within(checks: Sequence[Check], seconds: float, parallel: int) -> list[Asked]:
+    """The answers that came in time, in the order of the checks; the others are cut off."""
+    if not checks:
+        return []
+    slots = asyncio.Semaphore(parallel)
+
+    async def one(check: Check) -> Asked:
+        async with slots:
+            return await ask(check)
+
+    tasks = [asyncio.create_task(one(c)) for c in checks]
+    try:
+        done, _ = await asyncio.wait(tasks, timeout=seconds)
+        return [t.result() for t in tasks if t in done]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def ask(check: Check) -> Asked:
     """Ask one; its evidence is one line."""
     begun = time.monotonic()

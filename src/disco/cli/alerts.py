@@ -11,7 +11,7 @@ from disco.checks.alerts import Alert, firing
 from disco.checks.prometheus import Prometheus
 from disco.cli import human, speak
 from disco.cli.target import cluster_of, must_have_cluster
-from disco.cli.wiring import open_stack
+from disco.cli.wiring import Session, open_stack
 from disco.engine.errors import Exit, WrongUse
 from disco.layers.platform.prometheus import Prometheus as Component
 from disco.stack.problem import nearest
@@ -23,20 +23,30 @@ RUNBOOKS = Path(__file__).resolve().parents[3] / "docs" / "runbooks"
 async def alerts(file: Path, as_json: bool) -> int:
     """Print what fires, and say by the exit code whether something does."""
     async with open_stack(file) as session:
-        components = await session.components()
-        if not any(isinstance(c, Component) for c in components.values()):
-            raise WrongUse(
-                "the stack has no Prometheus",
-                where=str(session.loaded.path),
-                fix="write `prometheus: {}` into it, and apply",
-            )
-        cluster = must_have_cluster(cluster_of(components))
-        found = await firing(Prometheus(session.kube, cluster))
+        found = await now(session)
     if as_json:
         speak.data_json([data(alert) for alert in found])
     else:
         _show(found)
     return int(Exit.RED if found else Exit.DONE)
+
+
+async def now(session: Session) -> list[Alert]:
+    """What fires, the worst and the oldest first. Raises WrongUse without a Prometheus."""
+    components = await session.components()
+    if not any(isinstance(c, Component) for c in components.values()):
+        raise WrongUse(
+            "the stack has no Prometheus",
+            where=str(session.loaded.path),
+            fix="write `prometheus: {}` into it, and apply",
+        )
+    return await firing(Prometheus(session.kube, must_have_cluster(cluster_of(components))))
+
+
+def page(name: str) -> str:
+    """An alert's page as Markdown; empty for an alert that is not DISCO's."""
+    file = RUNBOOKS / f"{name}.md"
+    return file.read_text() if name.isalnum() and file.is_file() else ""
 
 
 def runbook(name: str) -> int:

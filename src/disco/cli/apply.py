@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from disco.checks import report
-from disco.cli import planned, saved, speak
+from disco.cli import measured, planned, saved, speak
 from disco.cli.app import of
 from disco.cli.changing import Told, Way, agree, change, missing_rights
 from disco.cli.check import ask_until_green, exit_code
@@ -55,8 +56,11 @@ async def plan(file: Path, how: Shown, way: Way) -> int:
         _tell_unfinished(session)
         if missing := missing_rights(session):
             speak.talk(f"{missing}; without it nothing of them can be seen", "yellow")
+        begun = time.monotonic()
         with speak.doing("looking at what is there"):
-            found, _ = await way.plan(session)
+            found, looks = await way.plan(session)
+        if way.is_whole:
+            await measured.plan(session, found, looks, time.monotonic() - begun)
     if how.form == "json":
         speak.data_json(found.data())
     else:
@@ -100,6 +104,7 @@ async def up(file: Path, how: Agreed) -> int:
 
     async def after(session: Session, told: Told) -> int:
         answers = await ask_until_green(session)
+        await measured.checks(session, answers)
         found = await look(session, drift=False)
         told |= {"checks": report.data(answers), "status": found.data()}
         if not how.as_json:

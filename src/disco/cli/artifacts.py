@@ -61,6 +61,8 @@ def _about(reader: store.Artifacts, name: str) -> dict[str, Any]:
     sources: tuple[str, ...] = ("assemble",)
     if name == ROOTFS:
         licence, sources, size = catalogue.rootfs.licence, ("build",), catalogue.rootfs.bytes
+    elif name.startswith(SET_PREFIX) and (pulled := catalogue.image_set(name).pulled):
+        licence, sources, size = pulled.licence, ("download",), pulled.bytes
     elif not name.startswith(SET_PREFIX):
         program = catalogue.program(name)
         licence, sources, size = program.licence, program.sources, program.bytes

@@ -10,12 +10,14 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from disco import __version__
-from disco.cli import human, planned, render, speak
+from disco.cli import human, measured, planned, render, speak
 from disco.cli.app import of
+from disco.cli.measured import Ran
 from disco.cli.progress import shown
 from disco.cli.wiring import Session, new_run, open_stack
 from disco.engine import leaving
@@ -30,7 +32,7 @@ from disco.engine.lock import Held
 from disco.engine.narrow import WHOLE, Aim, narrowed
 from disco.engine.plan import Look, Plan
 from disco.layers.platform.quorum import refuse_strangers
-from disco.layers.platform.vault import VaultSpec
+from disco.layers.platform.vault_spec import VaultSpec
 from disco.layers.servers.local import LocalServers
 from disco.stack.model import Model
 from disco.store import shared
@@ -64,8 +66,18 @@ class Way:
             return None
         return Layer[self.layer.upper()] if self.layer else Layer.SERVERS
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all is brought to what is declared."""
+        return not (self.layer or self.removal) and self.aim.is_whole
+
+    def again(self, what: str, outcome: Outcome) -> str:
+        """The command that goes on after a run that did not do it all: mostly the same."""
+        return what
+
     async def plan(self, session: Session) -> tuple[Plan, dict[str, Look]]:
-        """Look, and say what is to be done. Raises WrongUse for what is protected."""
+        """Look, and say what is to be done. Raises WrongUse for what is protected, DiscoError for
+        an image that its registry does not give."""
         name, graph, lowest = session.loaded.name, session.graph, self.lowest_going
         if lowest is None:
             refuse_missing(session.loaded, session.store)
@@ -83,6 +95,7 @@ class Way:
         plan = narrowed(plan, self.aim)
         planning.refuse_protected(plan, _specs(session, before))
         self.must_be(plan)
+        await session.artifacts.reach(a for _, step in plan.steps for a in step.actions)
         return plan, looks
 
 
@@ -119,11 +132,15 @@ async def change(
             raise WrongUse(missing, fix=f"sudo disco {what}{of(file)}")
         with session.lock.hold(what) as held:
             shared.take(session.store)
+            begun = time.monotonic()
             with speak.doing("looking at what is there"):
                 plan, looks = await way.plan(session)
+            looked = time.monotonic() - begun
+            ran = partial(Ran, what, plan, looks, way.is_whole, looked)
             told |= {"plan": plan.digest, "steps": len(plan.steps), "outcome": "nothing to do"}
             if plan.empty:
                 speak.talk(render.plan_text(plan))
+                await measured.run(session, ran(Outcome(Ended.DONE), 0.0))
             elif not confirm(plan):
                 speak.talk("Nothing was changed.")
                 told["outcome"] = "not agreed to"
@@ -138,8 +155,9 @@ async def change(
                     _tell(lambda: shared.give_run(session.store, run, session.journal.read()))
                 took = time.monotonic() - begun
                 told |= {"run": run, **_outcome_data(outcome), "seconds": round(took, 3)}
+                await measured.run(session, ran(outcome, took))
                 if outcome.ended is not Ended.DONE:
-                    return _explain(outcome, what, file)
+                    return _explain(outcome, way.again(what, outcome), file)
                 done = f"Done: {human.count(outcome.done, 'step')} in {human.clock(took)}."
                 speak.talk(done, "green")
             _settle(session, way)
@@ -265,6 +283,7 @@ def _outcome_data(outcome: Outcome) -> Told:
 
 
 def _explain(outcome: Outcome, what: str, file: Path) -> int:
+    """what: the command that goes on."""
     again = f"disco {what}{of(file)}"
     if outcome.ended is Ended.STOPPED:
         speak.talk(f"Stopped. What is done stays; go on with: {again}", "yellow")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from disco.checks import report
 from disco.checks.runner import Asked, ask_all
-from disco.cli import human, speak
+from disco.cli import human, measured, speak
 from disco.cli.wiring import Session, open_stack
 from disco.engine.check import Check
 from disco.engine.component import Layer
@@ -27,6 +27,8 @@ async def check(
     """Ask, print, and say by the exit code whether something is red."""
     async with open_stack(file) as session:
         answers = await ask_until_green(session, settles_within_s, only, layer, parallel)
+        if not (only or layer):
+            await measured.checks(session, answers)
         if as_json:
             speak.data_json(report.data(answers))
         else:

@@ -243,6 +243,23 @@ def status(*, file: File = STACK, json: Json = False) -> int:
 
 
 @app.command(group=LOOK, sort_key=9)
+def top(
+    *,
+    file: File = STACK,
+    once: Annotated[bool, flag("--once", help="Print one snapshot, also at a terminal.")] = False,
+    every: Annotated[float, Parameter(help="Seconds from one look to the next, at least 1.")] = 5.0,
+    json: Annotated[bool, flag("--json", help="Print one snapshot as data.")] = False,
+) -> int:
+    """Watch the network at a glance: q quits, ? tells the other keys.
+
+    Without a terminal, one snapshot. Changes nothing.
+    """
+    from disco.cli import top as module
+
+    return run(module.top(file, once, every, json))
+
+
+@app.command(group=LOOK, sort_key=9)
 def diff(*, file: File = STACK, json: Json = False) -> int:
     """Show what is no longer as declared, field by field, and who changed it."""
     from disco.cli import diff as module
@@ -323,6 +340,23 @@ def events(
     from disco.cli import events as module
 
     return run(module.events(file, follow, tail, json), when_cut_off="")
+
+
+@app.command(group=LOOK, sort_key=13)
+def console(
+    *,
+    file: File = STACK,
+    port: Annotated[int, Parameter(help="Where the browser finds it; 0 for any that is free.")] = (
+        8420
+    ),
+    listen: Annotated[
+        str, Parameter(help="Another address than loopback: there is no TLS.")
+    ] = "127.0.0.1",
+) -> int:
+    """Show the stack in a browser: what runs, checks, events, graph, plan; changes nothing."""
+    from disco.cli import console as module
+
+    return run(module.console(file, listen, port), when_cut_off="")
 
 
 @app.command(group=LOOK, sort_key=14)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from disco.cli.app import STACK, THINGS, AllowDestroy, File, Json, Yes, app
+from disco.cli.app import STACK, THINGS, AllowDestroy, File, Json, Yes, app, flag
 from disco.cli.commands import run
 
 OfStack = Annotated[
@@ -20,7 +20,8 @@ OfStack = Annotated[
 artifacts = App(name="artifacts", group=THINGS, help="Programs and images: what is held here.")
 chain = App(name="chain", group=THINGS, help="Blockchains that can be run.")
 vault = App(name="vault", group=THINGS, help="Open and close the vault; keep what it holds.")
-for part in (artifacts, chain, vault):
+signer = App(name="signer", group=THINGS, help="Where validators' keys may sign.")
+for part in (artifacts, chain, vault, signer):
     app.command(part)
 
 
@@ -184,6 +185,38 @@ def rekey(*, file: File = STACK) -> int:
 
 
 @vault.command
+def rotate(*, file: File = STACK, yes: Yes = False) -> int:
+    """Have the vault write with another key from now on.
+
+    What was written before stays readable, and no share changes: `disco vault rekey` is for those.
+    """
+    from disco.cli import vault as module
+
+    return run(module.rotate(file, yes))
+
+
+@vault.command(name="break-glass")
+def break_glass(
+    *,
+    reason: Annotated[str, Parameter(show_default=False, help="Why; everybody sees it.")] = "",
+    to: Annotated[
+        Path | None, Parameter(show_default=False, help="A new file, for the token.")
+    ] = None,
+    end: Annotated[bool, flag("--end", help="Revoke every such token now.")] = False,
+    yes: Yes = False,
+    file: File = STACK,
+) -> int:
+    """Get a token that may do everything in the vault, for a quarter of an hour.
+
+    It takes as many holders as unseal the vault, each with this command; whoever gives the last
+    share gets the token. History and audit log have it, and `vault/break-glass` is red meanwhile.
+    """
+    from disco.cli import vault as module
+
+    return run(module.end_glass(file) if end else module.break_glass(file, reason, to, yes))
+
+
+@vault.command
 def snapshot(*, to: Path, file: File = STACK) -> int:
     """Keep all that the vault holds in a file, with the keys that open it.
 
@@ -213,3 +246,63 @@ def restore(
     from disco.cli import vault as module
 
     return run(module.restore(file, snapshot, yes, allow_destroy))
+
+
+@signer.command(name="status")
+def signer_status(chain: str = "", *, file: File = STACK, json: Json = False) -> int:
+    """Tell of each validator's key who may sign with it, where, and what it had signed.
+
+    Parameters
+    ----------
+    chain
+        Which one; none where the stack has a single one.
+    """
+    from disco.cli import signer as module
+
+    return run(module.status(file, chain, json))
+
+
+@signer.command
+def note(chain: str = "", *, file: File = STACK) -> int:
+    """Note in the store what the keys have signed by now: nothing begins below it from then on.
+
+    Parameters
+    ----------
+    chain
+        Which one; none where the stack has a single one.
+    """
+    from disco.cli import signer as module
+
+    return run(module.note(file, chain))
+
+
+@signer.command
+def take(
+    chain: str = "",
+    *,
+    destroyed: str,
+    height: int = 0,
+    margin: int = 10,
+    file: File = STACK,
+    yes: Yes = False,
+    allow_destroy: AllowDestroy = False,
+) -> int:
+    """Take the keys over from a signer, a volume or a cluster that is gone for good.
+
+    Nothing is signed up to the highest height that is known, and some blocks more. Where the other
+    signer lives after all, both sign, and the validator is slashed: say what became of it.
+
+    Parameters
+    ----------
+    chain
+        Which one; none where the stack has a single one.
+    destroyed
+        What became of the other signer, for the store's history.
+    height
+        How high the chain is now, as far as anybody knows.
+    margin
+        Blocks above that which are not signed either.
+    """
+    from disco.cli import signer as module
+
+    return run(module.take(file, chain, destroyed, height, margin, yes, allow_destroy))

@@ -60,7 +60,7 @@ def _wrong_use(error: CycloptsError, arguments: Sequence[str]) -> int:
 def _failed(error: Exception) -> int:
     from disco.cli.render import complain
 
-    known = foreseen(error) or _of_the_system(error)
+    known = foreseen(error) or of_the_system(error)
     return complain(known) if known else _mistake(error)
 
 
@@ -76,7 +76,7 @@ def foreseen(error: BaseException) -> DiscoError | Several | StackProblems | Non
     return Several(found) if found and all(inner) else None
 
 
-def _of_the_system(error: Exception) -> DiscoError | None:
+def of_the_system(error: Exception) -> DiscoError | None:
     """A file that can't be read or written, whoever asked for it."""
     if not isinstance(error, OSError) or error.errno not in SYSTEM:
         return None

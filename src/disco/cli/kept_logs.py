@@ -53,7 +53,7 @@ def _moment(text: str, flag: str, now: datetime) -> datetime | None:
         ) from None
 
 
-async def store_of(session: Session, wanted: Target) -> LogStore | None:
+async def store_of(session: Session) -> LogStore | None:
     """The store of logs of a stack that declares one and has it installed."""
     components = await session.components()
     found = next((c for c in components.values() if isinstance(c, Logs)), None)

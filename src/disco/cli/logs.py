@@ -59,8 +59,7 @@ async def logs(file: Path, name: str, *, follow: bool, tail: int, past: Past, as
     async with open_stack(file) as session:
         wanted = await target(session, name)
         if asked.anything:
-            store = await kept_logs.store_of(session, wanted)
-            if store:
+            if store := await kept_logs.store_of(session):
                 lines = await kept_logs.kept(store, wanted, asked.when, asked.query, asked.limit)
                 several = len(wanted.hosts) + sum(not p.pod for p in wanted.pods) > 1
                 _print_kept(*lines, asked.limit, several, as_json)
@@ -77,6 +76,24 @@ async def logs(file: Path, name: str, *, follow: bool, tail: int, past: Past, as
             for source in sources:
                 await _print_all(source, printer)
     return int(Exit.DONE)
+
+
+async def lines_of(session: Session, name: str, asked: Asked) -> list[kept_logs.Line]:
+    """What was kept, the oldest first; or where nothing is, what the nodes still have, one log
+    after the other, at most `limit` lines of each.
+
+    Raises WrongUse for a name that nothing has, and for a query that nobody can answer.
+    """
+    wanted = await target(session, name)
+    if store := await kept_logs.store_of(session):
+        return (await kept_logs.kept(store, wanted, asked.when, asked.query, asked.limit))[0]
+    if asked.needs_store:
+        raise _needs_store()
+    found = []
+    for source in await sources_of(session, wanted, False, asked.limit, asked.when.start):
+        async with aclosing(source.lines()) as lines:  # type: ignore[type-var]
+            found += [kept_logs.Line(source.label, "", line) async for line in lines]
+    return found
 
 
 @dataclass(frozen=True)
@@ -115,11 +132,17 @@ def _print_kept(
         speak.talk("the store has no such line")
 
 
+NOT_KEPT, KEEP = "this stack keeps no logs", "add `logs: {}` to the stack file, and apply"
+
+
+def _needs_store() -> WrongUse:
+    return WrongUse(NOT_KEPT, why="--until and --query are answered by a store of logs", fix=KEEP)
+
+
 def _say_that_nothing_is_kept(asked: Asked) -> None:
-    what, fix = "this stack keeps no logs", "add `logs: {}` to the stack file, and apply"
     if asked.needs_store:
-        raise WrongUse(what, why="--until and --query are answered by a store of logs", fix=fix)
-    speak.talk(f"{what}: this is what its nodes still have. To keep them, {fix}", "yellow")
+        raise _needs_store()
+    speak.talk(f"{NOT_KEPT}: this is what its nodes still have. To keep them, {KEEP}", "yellow")
 
 
 class Printer:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from disco.checks.runner import Asked, ask
+from disco.checks.runner import Asked, ask_within
 from disco.cli import human, status
 from disco.cli.app import of
 from disco.cli.changing import missing_rights
@@ -232,7 +232,7 @@ async def _checks(session: Session, looked: Looked, ends: float) -> None:
     if ends - loop.time() < FEWEST_S:
         looked.unseen.append(f"{human.count(len(asked), 'check')}: no time was left")
         return
-    looked.answers = await _answers(asked, ends)
+    looked.answers = await ask_within(asked, max(0.0, ends - loop.time()), PARALLEL)
     late = len(asked) - len(looked.answers)
     if late:
         looked.unseen.append(f"{human.count(late, 'check')}: no answer in time")
@@ -243,23 +243,6 @@ async def _checks(session: Session, looked: Looked, ends: float) -> None:
                 Kind.CHECK, what, "", one.answer.evidence, one.check.fix, one.answer.details, about
             )
             looked.found.append(found)
-
-
-async def _answers(asked: list[Check], ends: float) -> list[Asked]:
-    """Those that came in time, in the order of the checks."""
-    slots = asyncio.Semaphore(PARALLEL)
-
-    async def one(check: Check) -> Asked:
-        async with slots:
-            return await ask(check)
-
-    tasks = [asyncio.create_task(one(c)) for c in asked]
-    left_s = max(0.0, ends - asyncio.get_running_loop().time())
-    done, late = await asyncio.wait(tasks, timeout=left_s)
-    for task in late:
-        task.cancel()
-    await asyncio.gather(*late, return_exceptions=True)
-    return [t.result() for t in tasks if t in done]
 
 
 def _about(check: Check, components: list[str]) -> str:

@@ -5,15 +5,19 @@ Nothing heavy is imported before `main` begins, so that an interruption is caugh
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
 CUT_OFF = 130  # what shells expect after Ctrl-C
+# Python looks for garbage at every 700 new objects; most commands make a million, all of them kept.
+OBJECTS = 50_000
 
 
 def main() -> None:
     """Every error that people can do something about ends here, in one form."""
     try:
+        gc.set_threshold(OBJECTS)
         code = _command()
     except KeyboardInterrupt:
         code = _say_cut_off()

@@ -64,13 +64,14 @@ def markdown(plan: Plan, digest: str) -> str:
                 "<details>",
                 f"<summary>{render.mark(part, step)} {escape(step.title)}</summary>",
             ]
-            lines += ["", *_fenced(_commands(step)), "", "</details>"]
+            lines += ["", *_fenced(command_lines(step)), "", "</details>"]
         lines.append("")
     lines.append(f"Digest `{digest}`")
     return "\n".join(lines)
 
 
-def _commands(step: Step) -> list[str]:
+def command_lines(step: Step) -> list[str]:
+    """The plain commands of a step, each below its meaning."""
     used = ", ".join(sorted(secrets_in(step.actions)))
     told = [f"# uses the secrets {used}"] if used else []
     for action in step.actions:
@@ -99,7 +100,7 @@ def page(plan: Plan, digest: str) -> str:
         body.append(f"<h2>{escape(name)}</h2>")
         body += [f'<p class="note">{escape(note)}</p>' for note in part.notes]
         for step in part.steps:
-            told = escape("\n".join(_commands(step)))
+            told = escape("\n".join(command_lines(step)))
             head = f"{render.mark(part, step)} {escape(step.title)}"
             body.append(f"<details><summary>{head}</summary><pre>{told}</pre></details>")
     body.append(f"<p>Digest <code>{escape(digest)}</code></p>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ from disco.cli.app import of
 from disco.cli.wiring import Session, open_stack
 from disco.engine import plan as planning
 from disco.engine.component import Component, Layer, StatusLine
-from disco.engine.errors import DiscoError, Exit, NotThere, Several
+from disco.engine.errors import DiscoError, Exit, NotThere, Several, all_of
 
 HEADINGS = ["layer", "component", "what", "state", "reach it by"]
+NO_ANSWER, NOT_THERE = "no answer", "not there"
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,11 @@ async def look(session: Session, drift: bool = True) -> Found:
         if down:
             lines[node.name] = [StatusLine("", f"waits for {', '.join(down)}", "", False)]
         else:
-            lines[node.name] = await _lines(session, components[node.name], errors)
+            lines[node.name], silent = await ask(session, components[node.name])
+            for error in silent:
+                errors += _told(node.name, error)
     rows = [
-        (components[n], x, _reached_by(x, session.loaded.path))
+        (components[n], x, reached_by(x, session.loaded.path))
         for n, ls in lines.items()
         for x in ls
     ]
@@ -113,14 +117,28 @@ def _is_up(lines: list[StatusLine]) -> bool:
     return not lines or any(x.ok for x in lines)
 
 
-async def _lines(session: Session, component: Component, errors: list[str]) -> list[StatusLine]:
+async def ask(
+    session: Session, component: Component, within_s: float | None = None
+) -> tuple[list[StatusLine], list[DiscoError]]:
+    """What a component says of itself; else one line that says so, and why.
+
+    within_s: seconds after which there is no answer; None to wait for as long as it takes.
+    """
     try:
-        return await component.status(session.world)
+        async with asyncio.timeout(within_s) as limit:
+            return await component.status(session.world), []
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        return _silent(NO_ANSWER), [DiscoError(f"no answer within {within_s or 0:.0f} s")]
     except NotThere:
-        return [StatusLine("", "not there", "", False)]
+        return _silent(NOT_THERE), []
     except (DiscoError, Several) as error:
-        errors += _told(component.name, error)
-        return [StatusLine("", "no answer", "", False)]
+        return _silent(NO_ANSWER), all_of(error)
+
+
+def _silent(state: str) -> list[StatusLine]:
+    return [StatusLine("", state, "", False)]
 
 
 def _told(name: str, error: DiscoError | Several) -> Iterator[str]:
@@ -134,7 +152,7 @@ def _data(component: Component, line: StatusLine, reached_by: str) -> dict[str, 
     return {**dict(zip(HEADINGS, found, strict=True)), "ok": line.ok}
 
 
-def _reached_by(line: StatusLine, stack: Path) -> str:
+def reached_by(line: StatusLine, stack: Path) -> str:
     """What a person types here: keys and certificates are DISCO's, so plain ssh and kubectl would
     be refused."""
     file = of(stack)

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from disco.cli import human, speak
+from disco.cli import human, measured, speak
 from disco.cli.app import of
 from disco.cli.changing import Told, Way, agree, change
 from disco.cli.wiring import Session, open_stack
 from disco.engine.action import Action
+from disco.engine.apply import Outcome
 from disco.engine.component import Layer, Step
 from disco.engine.errors import DiscoError, Exit, WrongUse
 from disco.engine.plan import Look, Part, Plan
 from disco.engine.secret import SecretRef
-from disco.layers.platform import quorum, vault_shares, vault_snapshot
+from disco.layers.platform import (
+    measures,
+    quorum,
+    vault_access,
+    vault_pods,
+    vault_shares,
+    vault_snapshot,
+)
 from disco.layers.platform.openbao import NAME, OpenBao, SealStatus
 from disco.layers.platform.quorum import KEYS, OWN_KEY, refuse_strangers
 from disco.layers.platform.vault import Vault
+from disco.layers.platform.vault_break_glass import (
+    Attempt,
+    BreakGlass,
+    EndBreakGlass,
+    alive,
+)
 from disco.layers.platform.vault_rekey import RekeyVault, Rotation
+from disco.layers.platform.vault_rotate import RotateVault, term
 from disco.layers.platform.vault_shares import GiveShare, SealVault
 from disco.store.team.repository import Repository
 
+GLASS = "break-glass"
 HEADINGS = ["pod", "state", "leads", "shares", "given", "version"]
 SeenPods = dict[int, SealStatus | DiscoError]
 
@@ -31,10 +48,10 @@ async def status(file: Path, as_json: bool) -> int:
     """Print each pod's state. Red when one is sealed, or does not answer."""
     async with open_stack(file) as session:
         vault = await _vault(session)
-        bao = OpenBao(session.kube, vault.kubernetes.cluster)
+        bao = _bao(session, vault)
         with speak.doing("asking the vault"):
-            found = await vault_shares.statuses(bao, vault.spec.replicas)
-            leader = await vault_shares.leader(bao, found)
+            found = await vault_pods.statuses(bao, vault.spec.replicas)
+            leader = await vault_pods.leader(bao, found)
         holders = quorum.kept(session.store, _threshold(found))
     if as_json:
         pods = [_data(pod, seal, leader) for pod, seal in found.items()]
@@ -54,8 +71,8 @@ async def unseal(file: Path) -> int:
     async def after(session: Session, told: Told) -> int:
         vault = await _vault(session)
         _seal_anew(session)
-        bao = OpenBao(session.kube, vault.kubernetes.cluster)
-        found = await vault_shares.statuses(bao, vault.spec.replicas)
+        bao = _bao(session, vault)
+        found = await vault_pods.statuses(bao, vault.spec.replicas)
         lines = vault_shares.told(found, quorum.kept(session.store), _me(session))
         for line in lines:
             speak.talk(line, "yellow")
@@ -78,8 +95,8 @@ async def rekey(file: Path) -> int:
 
     async def after(session: Session, told: Told) -> int:
         vault, store = await _vault(session), session.store
-        bao = OpenBao(session.kube, vault.kubernetes.cluster)
-        token = store.lookup(SecretRef(KEYS, "root_token"))
+        bao = _bao(session, vault)
+        token = await vault_access.token(bao, store.fields(KEYS))
         now, _ = await Rotation.read(bao, token)
         if now.started and now.verifies:
             speak.talk("Its new shares are being proven: disco vault rekey, by one more.", "yellow")
@@ -98,6 +115,57 @@ async def rekey(file: Path) -> int:
     return await change(file, "vault rekey", _Rekey("platform"), agree(True, ""), 1, after)
 
 
+async def rotate(file: Path, yes: bool) -> int:
+    """Have it write with another key from now on."""
+
+    async def after(session: Session, told: Told) -> int:
+        vault = await _vault(session)
+        now = await term(_bao(session, vault), await _token(session, vault))
+        speak.talk(
+            f"The vault writes with its key number {now}; it reads with the others.", "green"
+        )
+        return int(Exit.DONE)
+
+    confirm = agree(yes, "Rotate its key?")
+    return await change(file, "vault rotate", _Rotate("platform"), confirm, 1, after)
+
+
+async def break_glass(file: Path, reason: str, to: Path | None, yes: bool) -> int:
+    """Give my share for a token that may do everything, for a quarter of an hour."""
+    if not reason.strip() or to is None:
+        raise WrongUse("say why, and where the token goes", fix="--reason TEXT --to FILE")
+
+    async def after(session: Session, told: Told) -> int:
+        vault = await _vault(session)
+        bao = _bao(session, vault)
+        token = await _token(session, vault)
+        now = await Attempt.read(bao, token)
+        if now.started:
+            others = [n for n in quorum.kept(session.store).holders if n != _me(session)]
+            speak.talk(
+                f"{now.given} of {now.required} given; still needed: {now.required - now.given} of "
+                f"{', '.join(others)}, by disco vault break-glass. The last one gets the token.",
+                "yellow",
+            )
+            return int(Exit.DONE)
+        for one in await alive(bao, token):
+            speak.talk(f"The token in {to} {one}.", "yellow")
+        speak.talk(f"It is seen by everybody until it ends: disco check --only vault/{GLASS}.")
+        speak.talk(f"When you are done: disco vault {GLASS} --end{of(file)}; rm {to}")
+        return int(Exit.DONE)
+
+    confirm = agree(yes, "Break the glass?")
+    way = _BreakGlass("platform", reason=reason, to=to)
+    what = f"vault {GLASS} --reason {shlex.quote(reason)} --to {shlex.quote(str(to))}"
+    return await change(file, what, way, confirm, 1, after)
+
+
+async def end_glass(file: Path) -> int:
+    """Revoke every token that may do everything."""
+    way = _EndGlass("platform")
+    return await change(file, f"vault {GLASS} --end", way, agree(True, ""), 1)
+
+
 async def snapshot(file: Path, to: Path) -> int:
     """Keep all that it holds in a file."""
     async with open_stack(file) as session:
@@ -106,6 +174,7 @@ async def snapshot(file: Path, to: Path) -> int:
             taken = await vault_snapshot.take(
                 session.kube, vault.kubernetes.cluster, session.store, to
             )
+        await measured.backup(session, measures.VAULT)
     size = human.size(len(taken.content))
     speak.talk(f"{to} has what the vault held at {taken.at} ({size}), and its keys.", "green")
     speak.talk("It is sealed for whoever may read vault/init; disco vault restore puts it back.")
@@ -115,20 +184,22 @@ async def snapshot(file: Path, to: Path) -> int:
 async def restore(file: Path, path: Path, yes: bool, allow_destroy: bool) -> int:
     """Make the vault what it was when a snapshot was taken."""
     confirm = agree(yes, "Put it back?", allow_destroy)
-    return await change(file, "vault restore", _Back("platform", path=path), confirm, 1)
+    what = f"vault restore {shlex.quote(str(path))}"
+    return await change(file, what, _Back("platform", path=path), confirm, 1)
 
 
 @dataclass(frozen=True)
 class _Give(Way):
     async def plan(self, session: Session) -> tuple[Plan, dict[str, Look]]:
         vault, store = await _vault(session), session.store
-        if KEYS in store.names() and not quorum.kept(store).holders:
+        opens_itself = vault.spec.seal or not quorum.kept(store).holders
+        if KEYS in store.names() and opens_itself:
             action: Action = vault.opens()[0]
             told = "unseal the vault"
         else:
             action, told = _share(session, vault)
-        bao = OpenBao(session.kube, vault.kubernetes.cluster)
-        found = await vault_shares.statuses(bao, vault.spec.replicas)
+        bao = _bao(session, vault)
+        found = await vault_pods.statuses(bao, vault.spec.replicas)
         waits = any(_is_sealed(s) for s in found.values())
         if not waits:
             _refuse_silent(found)
@@ -148,11 +219,7 @@ class _Rekey(Way):
                 fix="name those who shall have a share: holders, threshold",
             )
         refuse_strangers(session.store, wanted)
-        if KEYS in session.store.names() and not quorum.kept(session.store).holders:
-            ref, member = SecretRef(KEYS, OWN_KEY), "the store"
-        else:
-            given, _ = _share(session, vault)
-            ref, member = given.share, given.member
+        ref, member = _own_share(session, vault)
         action = RekeyVault(vault.kubernetes.cluster, member, ref, wanted)
         step = Step("rekey", f"give {member}'s share for new ones: {wanted}", (action,), (), 2)
         return _plan(session, vault, (step,)), {}
@@ -162,8 +229,16 @@ class _Rekey(Way):
 class _Seal(Way):
     async def plan(self, session: Session) -> tuple[Plan, dict[str, Look]]:
         vault = await _vault(session)
+        if vault.spec.seal:
+            kind = vault.spec.seal.kind
+            raise WrongUse(
+                "the vault can't be kept sealed",
+                where=f"{session.loaded.path}: vault.seal",
+                why=f"each of its pods is unsealed by {kind} when it starts",
+                fix=f"take from it what it asks {kind} with, there",
+            )
         cluster, replicas = vault.kubernetes.cluster, vault.spec.replicas
-        found = await vault_shares.statuses(OpenBao(session.kube, cluster), replicas)
+        found = await vault_pods.statuses(_bao(session, vault), replicas)
         opens = quorum.kept(session.store, _threshold(found))
         by = f"{opens} unseal it" if opens.holders else "disco vault unseal or disco apply"
         title = f"seal the vault: no pod gets a secret from it, nor DISCO, until {by}"
@@ -176,8 +251,48 @@ class _Seal(Way):
 
 
 @dataclass(frozen=True)
+class _Rotate(Way):
+    async def plan(self, session: Session) -> tuple[Plan, dict[str, Look]]:
+        vault = await _vault(session)
+        now = await term(_bao(session, vault), await _token(session, vault))
+        title = "have the vault write with another key; what is written stays readable"
+        action = RotateVault(vault.kubernetes.cluster, now)
+        return _plan(session, vault, (Step("rotate", title, (action,), (), 1),)), {}
+
+
+@dataclass(frozen=True)
+class _BreakGlass(Way):
+    reason: str = ""
+    to: Path = Path()
+
+    async def plan(self, session: Session) -> tuple[Plan, dict[str, Look]]:
+        vault = await _vault(session)
+        if self.to.exists():
+            raise WrongUse("there is a file already", where=str(self.to), fix="name another one")
+        ref, member = _own_share(session, vault)
+        to = str(self.to.resolve())
+        action = BreakGlass(vault.kubernetes.cluster, member, ref, self.reason, to)
+        title = f"give {member}'s share for a token that may do everything: {self.reason}"
+        return _plan(session, vault, (Step(GLASS, title, (action,), (), 3),)), {}
+
+
+@dataclass(frozen=True)
+class _EndGlass(Way):
+    async def plan(self, session: Session) -> tuple[Plan, dict[str, Look]]:
+        vault = await _vault(session)
+        action = EndBreakGlass(vault.kubernetes.cluster)
+        title = "revoke every token that may do everything"
+        return _plan(session, vault, (Step(f"{GLASS}-ends", title, (action,), (), 1),)), {}
+
+
+@dataclass(frozen=True)
 class _Back(Way):
     path: Path = Path()
+
+    def again(self, what: str, outcome: Outcome) -> str:
+        """Once it is put back, what opens it is any apply; the same again would lose what was
+        written since."""
+        return "apply" if outcome.done else what
 
     async def plan(self, session: Session) -> tuple[Plan, dict[str, Look]]:
         vault = await _vault(session)
@@ -186,10 +301,26 @@ class _Back(Way):
         return _plan(session, vault, steps), {}
 
 
+def _bao(session: Session, vault: Vault) -> OpenBao:
+    return OpenBao(session.kube, vault.kubernetes.cluster, session.lookup)
+
+
 def _plan(session: Session, vault: Vault, steps: tuple[Step, ...]) -> Plan:
     lost = tuple(d for s in steps for a in s.actions for d in a.destroys)
     part = Part(vault.name, Layer.PLATFORM, steps, (), loses=lost)
     return Plan(session.loaded.name, (part,), narrowed=True)
+
+
+async def _token(session: Session, vault: Vault) -> str:
+    return await vault_access.token(_bao(session, vault), session.store.fields(KEYS))
+
+
+def _own_share(session: Session, vault: Vault) -> tuple[SecretRef, str]:
+    """What I can give, and whose it is. Raises WrongUse for who has none."""
+    if KEYS in session.store.names() and not quorum.kept(session.store).holders:
+        return SecretRef(KEYS, OWN_KEY), "the store"
+    given, _ = _share(session, vault)
+    return given.share, given.member
 
 
 def _share(session: Session, vault: Vault) -> tuple[GiveShare, str]:

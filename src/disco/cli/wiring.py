@@ -40,8 +40,14 @@ from disco.kube import actions as on_kube
 from disco.kube.execute import KubeExecutors
 from disco.kube.reader import Kube
 from disco.layers import registry
+from disco.layers.akash.signer_back import back_executors
+from disco.layers.akash.signer_executors import lease_executors
 from disco.layers.platform import openbao
+from disco.layers.platform.vault_break_glass import BreakGlass, EndBreakGlass, Glass
+from disco.layers.platform.vault_certificate import Reloader, ReloadVault
+from disco.layers.platform.vault_executors import VaultExecutors
 from disco.layers.platform.vault_rekey import Rekeyer, RekeyVault
+from disco.layers.platform.vault_rotate import RotateVault, Rotator
 from disco.layers.platform.vault_shares import GiveShare, SealVault, ShareExecutors
 from disco.layers.platform.vault_snapshot import Restorer, RestoreVault
 from disco.nspawn import executors as nspawn
@@ -50,7 +56,7 @@ from disco.stack.document import Origin
 from disco.stack.load import Loaded, load
 from disco.stack.model import Model
 from disco.store import shared
-from disco.store.actions import Discard, Forget, Remember, discard, forget
+from disco.store.actions import Certify, Discard, Forget, Remember, certify, discard, forget
 from disco.store.actions import remember as make_secret
 from disco.store.certificates import client_certificate
 from disco.store.store import Store
@@ -109,12 +115,14 @@ class Session:
     def _executors(self) -> Mapping[str, Executor]:
         hosts = HostExecutors(self.sessions, self.lookup, self.find)
         kube = KubeExecutors(self.kube, self.lookup, self.find)
-        vault = openbao.VaultExecutors(self.kube, self.store)
+        vault = VaultExecutors(self.kube, self.store)
         shares = ShareExecutors(self.kube, self.store)
+        glass = Glass(self.kube, self.store)
         store = self.store
         executors: dict[str, Any] = {
             Obtain.kind: Obtainer(self.artifacts),
             Remember.kind: lambda a, r: make_secret(a, store, r),
+            Certify.kind: lambda a, r: certify(a, store, r),
             Forget.kind: lambda a, r: forget(a, store, r),
             Discard.kind: lambda a, r: discard(a, store, r),
             MakeGenesis.kind: lambda a, r: make_genesis(a, store, r),
@@ -136,9 +144,15 @@ class Session:
             openbao.InitVault.kind: vault.init,
             openbao.UnsealVault.kind: vault.unseal,
             openbao.SetUpVault.kind: vault.set_up,
+            ReloadVault.kind: Reloader(self.kube, self.store),
             GiveShare.kind: shares.give,
             SealVault.kind: shares.seal,
             RekeyVault.kind: Rekeyer(self.kube, self.store),
+            **lease_executors(self.kube, self.store),
+            **back_executors(self.kube, self.store),
+            RotateVault.kind: Rotator(self.kube, self.store),
+            BreakGlass.kind: glass.breaks,
+            EndBreakGlass.kind: glass.ends,
             RestoreVault.kind: Restorer(self.kube, self.store),
             **nspawn.executors(self.lookup),
         }
@@ -175,10 +189,18 @@ def wired(loaded: Loaded, place: Place) -> Graph:
     try:
         return _wire(loaded.specs, place)
     except WrongUse as error:
-        if error.where in loaded.specs:
-            trail = tuple(error.where.split(".", 1))
+        if trail := _trail(error.where, loaded.specs):
             error.where = str(loaded.origins.get(trail, Origin(str(loaded.path), 1, 1)))
         raise
+
+
+def _trail(where: str, specs: Mapping[str, Model]) -> tuple[str, ...]:
+    """Of a component, or of one of its variables; empty for another place."""
+    for name in specs:
+        if where == name or where.startswith(f"{name}."):
+            rest = where.removeprefix(name).removeprefix(".")
+            return (*name.split(".", 1), *(rest.split(".") if rest else ()))
+    return ()
 
 
 def _wire(specs: Mapping[str, Model], place: Place) -> Graph:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from disco.engine.component import Step, World
-from disco.engine.errors import DiscoError, all_of
+from disco.engine.errors import DiscoError, Retry, all_of
 from disco.engine.events import (
     Events,
     Planned,
@@ -46,6 +46,9 @@ class Outcome:
     errors: list[DiscoError] = field(default_factory=list)
     done: int = 0
     skipped: int = 0
+
+
+SEEN_AFTER_S = (1.0, 2.0, 4.0, 8.0, 15.0)  # between looks for what was done a moment ago
 
 
 class Stopped(Exception):
@@ -119,14 +122,32 @@ class Run:
         steps = part.steps
         if part.assumed_after and not self._why_not:
             steps = await self._plan_again(part)
-        if not await self._steps(part, steps):
+        done = await self._steps(part, steps)
+        if done is None:
             return False
-        if steps and not part.leaving and self._is_assumed_by_others(part.name):
-            self._looks[part.name] = await self._look(part.name)
+        if done and not part.leaving and self._is_assumed_by_others(part.name):
+            self._looks[part.name] = await self._look_at(part.name, done)
         return True
 
     def _is_assumed_by_others(self, name: str) -> bool:
         return any(name in p.upstream and p.assumed_after for p in self._plan.parts)
+
+    async def _look_at(self, name: str, done: frozenset[str]) -> Look:
+        """What others are planned by, with these steps in it: a server that came up, and is silent
+        when it is looked at on a busy machine, would count as one that is not there."""
+        for pause_s in (*SEEN_AFTER_S, 0.0):
+            look = await self._look(name)
+            left = [s.title for s in look.component.steps(look.seen) if s.id in done]
+            if not left:
+                return look
+            await asyncio.sleep(pause_s)
+        raise DiscoError(
+            f"{name} was carried out, and that can't be seen",
+            where=name,
+            why=f"what was done would have to be done again: {', '.join(left)}",
+            fix="once more; what is done stays",
+            retry=Retry.LIKELY,
+        )
 
     async def _look(self, name: str) -> Look:
         node = self._graph.nodes[name]
@@ -160,8 +181,11 @@ class Run:
         )
         return steps
 
-    async def _steps(self, part: Part, steps: tuple[Step, ...]) -> bool:
-        """A step waits for its place only when all before it have ended: a fleet has many steps."""
+    async def _steps(self, part: Part, steps: tuple[Step, ...]) -> frozenset[str] | None:
+        """Those that were done; None where the part did not come up.
+
+        A step waits for its place only when all before it have ended: a fleet has many steps.
+        """
         order, fleet = Order(steps), Fleet(steps, part.may_fail)
         good: dict[str, bool] = {}
         async with asyncio.TaskGroup() as group:
@@ -176,7 +200,8 @@ class Run:
 
             for step in order.first:
                 group.create_task(one(step))
-        return all(well or fleet.forgives(id) for id, well in good.items())
+        up = all(well or fleet.forgives(id) for id, well in good.items())
+        return frozenset(id for id, well in good.items() if well) if up else None
 
     async def _in_turn(self, part: Part, step: Step, fleet: Fleet, held: str) -> bool:
         """held: why it may not begin, or nothing."""

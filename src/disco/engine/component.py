@@ -117,6 +117,15 @@ class Component(ABC):
     def nothing(self) -> Any:
         """What `observe` would return in an empty place."""
 
+    async def remembered(self, world: World) -> Any:
+        """What is known of it where nothing can be seen, since what carries it is not there. Reads
+        the store alone."""
+        return self.nothing()
+
+    def forgetting(self, seen: Any) -> Iterator[Step]:
+        """What of that is to be undone when what carried it is taken down. Pure."""
+        yield from ()
+
     @abstractmethod
     def steps(self, seen: Any) -> Iterator[Step]:
         """What is missing. Pure: same spec, inputs and seen, same steps."""
@@ -124,6 +133,11 @@ class Component(ABC):
     @abstractmethod
     def outputs(self, seen: Any) -> Outputs:
         """What others may build on. Pure; with placeholders for what is not known yet."""
+
+    @classmethod
+    def takes(cls, spec: Any, attribute: str) -> bool:
+        """Whether one with this spec takes an input that may be missing. Pure."""
+        return True
 
     def exists(self, seen: Any) -> bool:
         """Whether what stands on this component can be observed."""
@@ -243,7 +257,8 @@ def pending(steps: Iterable[Step], done: Collection[str]) -> Iterator[Step]:
         for action in step.actions:
             if action.identity not in done or (action.waits and (actions or again)):
                 actions.append(action)
-        left.append(replace(step, actions=tuple(actions)))
+        same = len(actions) == len(step.actions)
+        left.append(step if same else replace(step, actions=tuple(actions)))
     return without(left, {s.id for s in left if not s.actions})
 
 
@@ -267,7 +282,8 @@ def without(steps: Sequence[Step], out: Collection[str]) -> Iterator[Step]:
     after = {s.id: s.after for s in steps}
     for step in steps:
         if step.id not in out:
-            yield replace(step, after=_before(step, after, out)) if step.after else step
+            behind = any(a in out for a in step.after)
+            yield replace(step, after=_before(step, after, out)) if behind else step
 
 
 def _before(

@@ -64,6 +64,8 @@ def build(components: Sequence[type[Component]], specs: Mapping[str, Model], pla
     for name, component in chosen.items():
         needs = {
             i.attribute: _provider(name, i.outputs, i.optional, chosen)
+            if not i.optional or component.takes(specs[name], i.attribute)
+            else None
             for i in inputs_of(component)
         }
         nodes[name] = Node(name, component, specs[name], needs)

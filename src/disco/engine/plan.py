@@ -146,7 +146,7 @@ async def observe(graph: Graph, world: World, lowest_going: int | None = None) -
         except Exception as error:
             why = all_of(error)
             goes = lowest_going is not None and ground_goes(graph, node.name, lowest_going)
-            found = _unseen(node, ready, graph.place, why) if goes else None
+            found = await _unseen(node, ready, world, graph.place, why) if goes else None
             errors.extend(() if goes else why)
         looks[node.name].set_result(found)
 
@@ -163,7 +163,8 @@ async def look_at(node: Node, upstream: dict[str, Look], world: World, place: Pl
     component = made(node, upstream, place)
     missing = tuple(sorted(n for n, look in upstream.items() if not look.exists))
     if not all(upstream[n].exists_partly for n in missing):
-        return Look(node, component, component.nothing(), missing, exists=False, looked=False)
+        known = await component.remembered(world)
+        return Look(node, component, known, missing, exists=False, looked=False)
     seen = await component.observe(world)
     partly = component.exists_partly(seen)
     return Look(node, component, seen, missing, component.exists(seen), (), partly)
@@ -178,11 +179,12 @@ def made(node: Node, upstream: Mapping[str, Look], place: Place) -> Component:
     return node.component(node.name, node.spec, inputs, place)
 
 
-def _unseen(node: Node, upstream: dict[str, Look], place: Place, why: Iterable[DiscoError]) -> Look:
+async def _unseen(
+    node: Node, upstream: dict[str, Look], world: World, place: Place, why: Iterable[DiscoError]
+) -> Look:
     component = made(node, upstream, place)
-    return Look(
-        node, component, component.nothing(), (), exists=False, unseen=tuple(why), looked=False
-    )
+    known = await component.remembered(world)
+    return Look(node, component, known, (), exists=False, unseen=tuple(why), looked=False)
 
 
 def ground_goes(graph: Graph, name: str, lowest_layer: int) -> bool:
@@ -294,11 +296,16 @@ def make_removal(stack: str, graph: Graph, looks: dict[str, Look], lowest_layer:
         layer = look.node.component.layer
         gone = not look.looked or layer < lowest_layer
         with_ground = ground_goes(graph, name, lowest_layer)
+        steps: Iterable[Step] = ()
+        if not gone:
+            steps = look.component.removal(look.seen, with_ground)
+        elif with_ground and layer >= lowest_layer:
+            steps = look.component.forgetting(look.seen)
         parts.append(
             Part(
                 name,
                 layer,
-                () if gone else ordered(name, look.component.removal(look.seen, with_ground)),
+                ordered(name, steps),
                 tuple(downstream[name]),
                 loses=_unknown(look) if gone else tuple(look.component.loses(look.seen)),
                 leaving=True,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import asyncssh
-
 from disco.engine.errors import DiscoError, Retry
 from disco.hosts.host import Host
 
@@ -14,6 +12,8 @@ from disco.hosts.host import Host
 @contextmanager
 def translated(host: Host) -> Iterator[None]:
     """Turn what asyncssh and the network raise into DiscoErrors that name the host."""
+    import asyncssh
+
     place = f"{host.name} ({host.user}@{host.address}:{host.port})"
     try:
         yield

@@ -14,6 +14,7 @@ import gzip
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import yaml  # type: ignore[import-untyped]
@@ -90,9 +91,14 @@ async def _applied_again(
 def manifest(secret: dict[str, Any], namespace: str) -> list[dict[str, Any]]:
     """The objects of a release out of the Secret in which helm keeps it."""
     packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
-    text = json.loads(gzip.decompress(packed))["manifest"]
+    return list(_objects(json.loads(gzip.decompress(packed))["manifest"], namespace))
+
+
+@lru_cache(maxsize=32)  # waiting for a release looks at the same ones again and again
+def _objects(text: str, namespace: str) -> tuple[dict[str, Any], ...]:
+    """Nobody changes them."""
     # YAML 1.1, as helm and the API server read it: 0400 is 256.
-    objects = [o for o in yaml.load_all(text, Loader=yaml.CSafeLoader) if o]
+    objects = tuple(o for o in yaml.load_all(text, Loader=yaml.CSafeLoader) if o)
     for thing in objects:
         thing["metadata"].setdefault("namespace", namespace)
     return objects

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx2
-from lightkube.core.exceptions import ApiError
 
 from disco.engine.errors import DiscoError, Retry
 from disco.kube.access import Cluster
@@ -14,6 +13,8 @@ from disco.kube.access import Cluster
 
 @contextmanager
 def translated(cluster: Cluster, doing: str) -> Iterator[None]:
+    from lightkube.core.exceptions import ApiError
+
     try:
         yield
     except ApiError as error:

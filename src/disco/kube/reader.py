@@ -1,16 +1,16 @@
-"""What can be asked of a cluster without changing anything."""
+"""What can be asked of a cluster without changing anything.
+
+lightkube is imported where a connection is made: commands that need none begin sooner.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-from lightkube.config.client_adapter import AsyncClient as http_client
-from lightkube.config.client_adapter import ConnectionParams
-from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 
 from disco.engine.action import Action, made_from, secrets_in
 from disco.engine.drift import Difference
@@ -23,6 +23,10 @@ from disco.kube.errors import translated
 from disco.kube.paths import path_of
 from disco.kube.revealing import reveal
 from disco.kube.rollout import behind, is_ready
+from disco.kube.tunnel import Server, Tunnel, Tunnels, run_in
+
+if TYPE_CHECKING:
+    from lightkube.config.kubeconfig import SingleConfig
 
 ADMIN = "disco-admin"
 ADMIN_GROUPS = ["system:masters"]
@@ -57,8 +61,12 @@ class Kube:
         self._lookup, self._certify = lookup, certify
         self._http: dict[Cluster, httpx2.AsyncClient] = {}
         self._folder: PrivateFolder | None = None
+        self._tunnels: Tunnels | None = None
 
     async def close(self) -> None:
+        if self._tunnels:
+            await self._tunnels.close()
+            self._tunnels = None
         for client in self._http.values():
             await client.aclose()
         self._http.clear()
@@ -74,14 +82,20 @@ class Kube:
 
     def kubeconfig_file(self, cluster: Cluster) -> str:
         """The path of such a kubeconfig, for programs; it is gone after this process."""
-        if self._folder is None:
-            self._folder = PrivateFolder()
-        path = self._folder.path / f"{cluster.name}.kubeconfig"
+        path = self._private.path / f"{cluster.name}.kubeconfig"
         if not path.exists():
-            self._folder.write(path.name, render(self.kubeconfig(cluster)))
+            self._private.write(path.name, render(self.kubeconfig(cluster)))
         return str(path)
 
+    @property
+    def _private(self) -> PrivateFolder:
+        if self._folder is None:
+            self._folder = PrivateFolder()
+        return self._folder
+
     def config(self, cluster: Cluster) -> SingleConfig:
+        from lightkube.config.kubeconfig import KubeConfig
+
         found = KubeConfig.from_file(self.kubeconfig_file(cluster)).get()
         assert found is not None
         return found
@@ -89,6 +103,9 @@ class Kube:
     def http(self, cluster: Cluster) -> httpx2.AsyncClient:
         """HTTP to the API with the administrator's certificate."""
         if cluster not in self._http:
+            from lightkube.config.client_adapter import AsyncClient as http_client
+            from lightkube.config.client_adapter import ConnectionParams
+
             parameters = ConnectionParams(timeout=httpx2.Timeout(15), trust_env=False)
             self._http[cluster] = http_client(self.config(cluster), parameters)
         return self._http[cluster]
@@ -246,6 +263,26 @@ class Kube:
         url = f"/api/v1/namespaces/{namespace}/{kind}/{name}/proxy{path}"
         with translated(cluster, f"{method} {target}{path}"):
             return await self.http(cluster).request(method, url, **options)
+
+    async def secured(
+        self, cluster: Cluster, server: Server, path: str, method: str = "GET", **options: Any
+    ) -> httpx2.Response:
+        """HTTPS to a server in a pod, from end to end. Raises DiscoError, also for a certificate
+        that is not as it has to be."""
+        return await (await self._to(cluster, server)).request(method, path, **options)
+
+    async def shown(self, cluster: Cluster, server: Server) -> str:
+        """The certificate that a server in a pod shows, PEM, whatever it is worth."""
+        return await (await self._to(cluster, replace(server, authority=""))).shown()
+
+    async def run_in(self, cluster: Cluster, pod: str, container: str, argv: list[str]) -> str:
+        """Run a program in a container of a pod `namespace/name`; what it prints."""
+        return await run_in(self.http(cluster), pod, container, argv)
+
+    async def _to(self, cluster: Cluster, server: Server) -> Tunnel:
+        if self._tunnels is None:
+            self._tunnels = Tunnels(self._private.path)
+        return await self._tunnels.to(self.http(cluster), server)
 
     async def until(
         self,

@@ -40,8 +40,17 @@ class Loaded:
         """The secrets that it names, each with where it does."""
         for key, spec in self.specs.items():
             for trail, _, value in leaves(spec, tuple(key.split(".", 1))):
-                if isinstance(value, SecretName):
-                    yield self.origins.get(trail, Origin()), value
+                for named in _named(value):
+                    yield self.origins.get(trail, Origin()), named
+
+
+def _named(value: Any) -> Iterator[SecretName]:
+    """The secrets in a variable's value: itself, or inside of it."""
+    if isinstance(value, SecretName):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _named(inner)
 
 
 def load(path: Path, sections: Sequence[Section], environ: Mapping[str, str]) -> Loaded:

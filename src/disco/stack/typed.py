@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import pydantic
 from pydantic_core import ErrorDetails
@@ -27,6 +28,12 @@ def typed_text(content: bytes, where: str, model: type[M]) -> M:
 
 
 def _typed(text: str, where: str, model: type[M]) -> M:
+    return cast(M, _validated(text, where, model))
+
+
+@lru_cache(maxsize=64)
+def _validated(text: str, where: str, model: type[pydantic.BaseModel]) -> pydantic.BaseModel:
+    """Read once: a run asks several times for the definitions that come with DISCO."""
     document = parse(text, where)
     if not document.problems:
         try:

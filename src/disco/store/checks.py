@@ -11,6 +11,7 @@ from disco.store.team.repository import Repository
 
 NAMED = 5
 LONG_S = 120.0
+SHARED = "store/shared"
 
 
 def checks(store: Store) -> Iterator[Check]:
@@ -39,7 +40,7 @@ def checks(store: Store) -> Iterator[Check]:
     )
     if shelf.url:
         yield _check(
-            "store/shared",
+            SHARED,
             "Do the others have what was done here?",
             "disco store sync",
             lambda: _shared(shelf),
@@ -75,9 +76,19 @@ def _owed(repository: Repository) -> Answer:
     return Answer(True, "none is known to somebody who left")
 
 
+def unshared(store: Store) -> list[str]:
+    """The commits of a team's store that are only here, as far as is known here."""
+    shelf = store.shelf
+    assert isinstance(shelf, Repository)
+    return _waiting(shelf)
+
+
+def _waiting(repository: Repository) -> list[str]:
+    return repository.git.between(repository.memory.known.shared, repository.head())
+
+
 def _shared(repository: Repository) -> Answer:
-    waiting = repository.git.between(repository.memory.known.shared, repository.head())
-    there = repository.url
+    waiting, there = _waiting(repository), repository.url
     if waiting:
         return Answer(False, f"{len(waiting)} commits are only here; remote {there}")
     return Answer(True, f"{repository.head()[:12]} is at {there}")

@@ -41,6 +41,12 @@ class Shelf(Protocol):
 
     def file(self, path: str) -> bytes | None: ...
 
+    def agreed(self, path: str, *, ask: bool) -> bytes | None:
+        """A file as everybody has it: what only this machine has of it yet does not count.
+
+        ask: the others, now. Raises DiscoError where they can't be, or where both changed it.
+        """
+
     def write(
         self,
         message: str,

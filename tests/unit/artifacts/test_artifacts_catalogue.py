@@ -34,6 +34,14 @@ def test_every_image_that_names_a_user_names_it_by_number() -> None:
     assert all(part.isdigit() for user in users if user for part in user.split(":"))
 
 
+@pytest.mark.parametrize("name", ["alertmanager", "blackbox-exporter", "openbao", "prometheus"])
+def test_images_of_what_speaks_to_the_open_internet_have_its_authorities(name: str) -> None:
+    known = catalogue()
+    image = next(s.images[name] for s in known.image_sets.values() if name in s.images)
+    files = [f for layer in image.layers for f in known.layers[layer].base_files]
+    assert "/etc/ssl/certs/ca-certificates.crt" in files  # where Go's programs look first
+
+
 def test_versions_in_image_tags_follow_their_programs() -> None:
     known = catalogue()
     tags = {n: i.tag for s in known.image_sets.values() for n, i in s.images.items()}
@@ -41,10 +49,11 @@ def test_versions_in_image_tags_follow_their_programs() -> None:
     assert tags["etcd"] == known.program("kube").parts["etcd"] + "-0"
     assert tags["coredns"] == "v" + known.program("coredns").version
     assert tags["flannel"] == "v" + known.program("flanneld").version
-    assert tags["prometheus"] == "v" + known.program("prometheus").version
+    assert tags["prometheus"] == f"v{known.program('prometheus').version}-2"
+    assert tags["alertmanager"] == f"v{known.program('alertmanager').version}-2"
     assert tags["victoria-logs"] == "v" + known.program("victoria-logs").version
     assert tags["log-collector"].startswith("v" + known.program("vlagent").version)
-    assert tags["openbao"] == known.program("bao").version
+    assert tags["openbao"] == f"{known.program('bao').version}-2"
 
 
 def test_the_linker_is_told_the_version_that_the_catalogue_has() -> None:
@@ -53,13 +62,16 @@ def test_the_linker_is_told_the_version_that_the_catalogue_has() -> None:
     assert f"-X k8s.io/component-base/version.gitVersion=v{kube}" in known.modules["main"].ldflags
     version = known.program("containerd").version
     assert any(f.endswith(f".Version={version}") for f in known.modules["containerd"].ldflags)
+    version = known.program("alertmanager").version
+    assert any(f.endswith(f".Version={version}") for f in known.modules["alertmanager"].ldflags)
     version = known.program("victoria-logs").version
     assert any(f.endswith(f"-v{version}") for f in known.modules["victorialogs"].ldflags)
 
 
 def test_an_image_set_needs_its_programs_and_the_file_system_its_tools_come_from() -> None:
     assert catalogue().needs("images/node") == ("rootfs", "kube", "pause", "coredns")
-    assert catalogue().needs("images/metrics") == ("metrics-server", "prometheus", "node_exporter")
+    metrics = ("rootfs", "metrics-server", "prometheus", "node_exporter")
+    assert catalogue().needs("images/metrics") == metrics
     assert catalogue().needs("kube") == ()
 
 

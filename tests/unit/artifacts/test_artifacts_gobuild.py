@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from disco.artifacts import gocopy
 from disco.artifacts.cache import Cache
-from disco.artifacts.catalogue import Catalogue, GoModule, catalogue
+from disco.artifacts.catalogue import Added, Catalogue, GoModule, catalogue
 from disco.artifacts.gobuild import (
     GoTarget,
     build_folder,
@@ -18,6 +19,7 @@ from disco.artifacts.gobuild import (
     source_inputs,
     toolchain,
 )
+from disco.artifacts.process import output
 from disco.artifacts.tree import file_sha256
 from disco.engine.errors import DiscoError
 
@@ -172,3 +174,46 @@ def test_a_missing_build_folder_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("DISCO_BUILD", str(tmp_path / "gone"))
     with pytest.raises(DiscoError, match="Go modules"):
         build_folder()
+
+
+def test_a_module_gets_what_it_lacks_beside_the_go_mod_that_names_it(tmp_path: Path) -> None:
+    folder, module, out = (tmp_path / name for name in ("ours", "theirs", "out"))
+    for path in (folder, module / "ui", out):
+        path.mkdir(parents=True)
+    (folder / "go.mod").write_text("module example.test/x\n\ngo 1.26\n")
+    (module / "ui" / "web.go").write_text("package ui\n")
+    (module / "ui" / "web.go").chmod(0o444)
+    (module / "ui").chmod(0o555)  # as Go leaves its cache
+    added = Added(module="example.test/theirs", files={"ui/app/page.html": "<p>ours</p>"})
+    main = gocopy.copied(added, folder, module, out)
+    assert (main / "source" / "ui" / "app" / "page.html").read_text() == "<p>ours</p>"
+    assert (main / "source" / "ui" / "web.go").read_text() == "package ui\n"
+    assert not (module / "ui" / "app").exists()
+    shutil.rmtree(main)
+    assert "./source" in gocopy.plain(added, "build/x")
+
+
+@needs_go
+async def test_a_module_that_needs_files_is_built_with_them_the_same_everywhere(
+    tmp_path: Path, go_root: Path
+) -> None:
+    theirs = tmp_path / "theirs"
+    (theirs / "tool").mkdir(parents=True)
+    (theirs / "go.mod").write_text("module example.test/theirs\n\ngo 1.26\n")
+    source = 'package main\nimport _ "embed"\n//go:embed page.txt\nvar page string\n'
+    (theirs / "tool" / "main.go").write_text(f"{source}func main() {{ print(page) }}\n")
+    folder = tmp_path / "ours"
+    folder.mkdir()
+    needs = "require example.test/theirs v0.0.0\nreplace example.test/theirs => ../theirs\n"
+    (folder / "go.mod").write_text(f"module example.test/x\n\ngo 1.26\n\n{needs}")
+    added = Added(module="example.test/theirs", files={"tool/page.txt": "here"})
+    spec = GoModule(dir=".", seconds=1, cache_bytes=1000, adds=added)
+    target = GoTarget(spec, folder, {"tool": "example.test/theirs/tool"})
+    digests = set()
+    for name in ("one", "two/deeper"):
+        out = tmp_path / "out" / name
+        out.mkdir(parents=True)
+        await build_go(Cache(go_root), target, out, lambda n, s: None)
+        digests.add(file_sha256(out / "tool"))
+    assert len(digests) == 1
+    assert await output([str(out / "tool")]) == (0, "", "here")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from disco.chains.lease import HOME, SIGNER, Lease
+from disco.chains.signed import Signed
 from disco.layers.akash import verdicts
 from disco.layers.akash.rpc import Status
 
@@ -116,3 +119,34 @@ def test_a_genesis_is_compared_by_content_not_by_layout() -> None:
     laid_out = json.loads(json.dumps(genesis, indent=4, sort_keys=True))
     assert verdicts.digest(genesis) == verdicts.digest(laid_out)
     assert verdicts.digest(genesis) != verdicts.digest({**genesis, "chain_id": "c-2"})
+
+
+HELD = Lease("AA", "c-1", "prod", "one", SIGNER, 2, Signed(9), 2)
+
+
+def gate(code: int, message: str) -> Json:
+    ended = {"terminated": {"exitCode": code, "message": message}}
+    return {"status": {"initContainerStatuses": [{"name": "gate", "state": ended}]}}
+
+
+@pytest.mark.parametrize(
+    ("lease", "here", "wanted", "signer", "fault"),
+    [
+        (HELD, True, SIGNER, gate(0, "address=AA fence=2 height=9"), ""),
+        (HELD, False, SIGNER, gate(0, "fence=2"), "is leased to the stack prod in the cluster one"),
+        (replace(HELD, cluster=""), False, SIGNER, None, "is leased to nobody"),
+        (HELD, True, HOME, None, "signs at its signer, and is declared to sign at its validator"),
+        (HELD, True, SIGNER, None, "has no signer's pod"),
+        (replace(HELD, begun=1), True, SIGNER, gate(0, "fence=2"), "has not begun to sign"),
+        (HELD, True, SIGNER, gate(1, "fence=2 refused=its volume is empty"), "volume is empty"),
+        (HELD, True, SIGNER, gate(0, "fence=1"), "its signer was let in by lease 1"),
+        (replace(HELD, place=HOME), True, HOME, None, ""),
+        (replace(HELD, place=HOME), True, HOME, gate(0, ""), "has a signer beside its own key"),
+    ],
+)
+def test_a_key_signs_where_its_lease_says_and_nowhere_else(
+    lease: Lease, here: bool, wanted: str, signer: Json | None, fault: str
+) -> None:
+    found = verdicts.leased(lease, here, wanted, signer)
+    assert fault in found
+    assert bool(found) == bool(fault)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -193,6 +194,8 @@ def test_raft_has_one_leader_and_every_pod_votes(members: list[Json], fault: str
 def test_the_delivered_secret_is_compared_by_its_hash() -> None:
     wanted = "5d" * 32
     assert check_vault.delivered({"p": f"{wanted}  -\n"}, wanted).ok
+    later = check_vault.delivered({"p": f"{'00' * 32}  -\n{wanted}  -\n"}, wanted)
+    assert later.ok, "the newest line counts"
     for log in ("", "sh: sha256sum: not found\n", f"{'00' * 32}  -\n"):
         assert not check_vault.delivered({"p": log}, wanted).ok
     assert not check_vault.delivered({}, wanted).ok
@@ -240,3 +243,27 @@ def test_the_way_of_logs_is_red_for_each_node_and_each_kind_of_line() -> None:
     )
     away = check_logs.flow({"h1": "h1: no answer in time"}, set(), {"h1"})
     assert "h1's journal: h1: no answer in time" in away.evidence
+
+
+AUDIT = {"type": "file", "options": {"file_path": "stdout"}}
+RAW = {"type": "file", "options": {"file_path": "stdout", "log_raw": "true"}}
+ELSEWHERE = {"type": "file", "options": {"file_path": "/data/audit"}}
+
+
+def test_a_vault_that_writes_every_request_without_secrets_is_audited() -> None:
+    assert check_vault.audited({"stdout/": AUDIT}).ok
+
+
+@pytest.mark.parametrize(
+    ("devices", "why"),
+    [
+        ({}, "stdout: nothing is written to the pods' logs"),
+        ({"file/": ELSEWHERE}, "stdout: nothing is written to the pods' logs"),
+        ({"stdout/": RAW}, "stdout/: writes secrets as they are"),
+        ({"stdout/": AUDIT, "other/": RAW}, "other/: writes secrets as they are"),
+    ],
+)
+def test_a_vault_that_is_not_audited_is_told(devices: Mapping[str, Any], why: str) -> None:
+    answer = check_vault.audited(devices)
+    assert not answer.ok
+    assert why in answer.evidence

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from cli_said import Disco
 
+from disco.checks.runner import ask_within
 from disco.cli import looking
 from disco.cli.findings import Finding, Kind, in_order
 from disco.engine.check import Answer, Check
@@ -29,6 +30,7 @@ from disco.store.generate import Generator
 from disco.store.redact import PUBLIC_FIELDS
 from disco.store.store import Store
 from ssh_server import SSHD, sshd
+from thorough import every
 
 HOST_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGFiY2RlZmdoaWprbG1ub3BxcnN0dXZ3eHl6MDEyMzQ1"
 SSH = """\
@@ -192,7 +194,7 @@ def test_a_journal_cut_off_at_any_byte_is_diagnosed(disco: Disco, bare: Path) ->
     failed(bare)
     file = Place.of(bare, "lab").journal
     content = file.read_bytes()
-    for length in range(0, len(content) + 1, 17):
+    for length in range(0, len(content) + 1, every(17)):
         file.write_bytes(content[:length])
         assert disco("doctor").code in (0, 3), length
 
@@ -302,8 +304,7 @@ def test_checks_that_do_not_answer_in_time_hide_no_other() -> None:
 
     async def ask() -> list[str]:
         checks = [Check("a/slow", "?", "", slow), Check("a/quick", "?", "", quick)]
-        ends = asyncio.get_running_loop().time() + 0.3
-        return [a.check.id for a in await looking._answers(checks, ends)]
+        return [a.check.id for a in await ask_within(checks, 0.3, 8)]
 
     assert asyncio.run(ask()) == ["a/quick"]
 

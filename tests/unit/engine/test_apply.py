@@ -11,7 +11,7 @@ from fake_components import Fakes, Touch, component, graph_of, outputs_of, step
 
 from disco.engine import plan as planning
 from disco.engine.apply import Ended
-from disco.engine.component import Component, Layer, Step
+from disco.engine.component import Component, Layer, Step, World
 from disco.engine.errors import DiscoError, Retry, Several, WrongUse
 from disco.engine.events import (
     Planned,
@@ -263,6 +263,35 @@ def test_something_destroyed_that_was_not_named_is_refused(tmp_path: Path) -> No
     (error,) = in_virtual_time(fakes.apply()).errors
     assert error.why == "destroys all the blocks"
     assert "t" not in fakes.done.names
+
+
+@pytest.mark.parametrize(("silent", "ended"), [(2, Ended.DONE), (99, Ended.FAILED)])
+def test_others_are_planned_by_what_was_done_only_when_that_is_seen(
+    tmp_path: Path, silent: int, ended: Ended
+) -> None:
+    """A server that was booted and does not answer is not one that was never there."""
+    ground = component("ground", [step("g")])
+    whole, looks = ground.observe, 0
+
+    async def observe(made: Component, world: World) -> frozenset[str]:
+        nonlocal looks
+        seen: frozenset[str] = await whole(made, world)
+        looks += "g" in seen
+        return seen if looks > silent else seen - {"g"}
+
+    ground.observe = observe  # type: ignore[method-assign]
+    top = component("top", [step("t")], {"x": outputs_of(ground)})
+    fakes = stack(tmp_path, ground, top)
+
+    outcome = in_virtual_time(fakes.apply())
+
+    assert outcome.ended is ended
+    if ended is Ended.FAILED:
+        (error,) = outcome.errors
+        assert error.what == "ground was carried out, and that can't be seen"
+        assert error.why.endswith("do g")
+    else:
+        assert fakes.done.names == ["g", "t"]
 
 
 def test_less_than_was_reviewed_is_carried_out(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,7 @@ import pytest
 from disco.engine.errors import DiscoError, NotThere
 from disco.engine.secret import SecretRef, Text
 from disco.hosts.actions import AwaitHost, Program, Put, Run
+from disco.hosts.connection import Connection
 from disco.hosts.execute import HostExecutors
 from disco.hosts.reader import Hosts
 from disco.hosts.sessions import Sessions
@@ -79,9 +81,37 @@ async def test_a_failing_program_is_an_error_that_names_the_host(
 
 
 async def test_a_program_that_hangs_is_given_up(server: Server, sessions: Sessions) -> None:
-    with pytest.raises(DiscoError, match="no answer in time"):
-        await sessions.run(server.host, ["sleep", "20"], within_s=0.3)
+    async with asyncio.timeout(10):
+        with pytest.raises(DiscoError, match="no answer in time"):
+            await sessions.run(server.host, ["sleep", "20"], within_s=0.3)
     assert (await sessions.run(server.host, ["true"])).ok, "a new connection is made"
+
+
+async def test_what_is_followed_can_be_left_while_it_goes_on(
+    server: Server, sessions: Sessions
+) -> None:
+    lines = sessions.follow(server.host, ["sh", "-c", "echo one; sleep 20"])
+    async with asyncio.timeout(10):
+        assert await anext(lines) == "one\n"
+        await lines.aclose()  # type: ignore[attr-defined]
+    assert (await sessions.run(server.host, ["true"])).ok
+
+
+async def test_a_program_that_ends_before_its_input_is_written_has_its_code_and_output(
+    server: Server, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine: it was started, and DISCO goes on when it has ended."""
+
+    class Late(Connection):
+        async def start(self, line: str, **how: Any) -> Any:
+            process = await super().start(line, **how)
+            await asyncio.sleep(0.3)
+            return process
+
+    monkeypatch.setattr("disco.hosts.sessions.Connection", Late)
+    done = await sessions.run(server.host, ["sh", "-c", "echo out; exit 7"])
+    assert (done.code, done.out) == (7, "out\n")
+    assert (await sessions.run(server.host, ["true"], b"in")).ok
 
 
 async def test_another_host_key_is_refused(server: Server, sessions: Sessions) -> None:

@@ -24,16 +24,21 @@ from ruamel.yaml import YAML
 
 from disco.artifacts.catalogue import catalogue
 from disco.artifacts.reader import SOURCES
-from disco.engine.component import Component, Step, spec_class
+from disco.engine.component import Component, Step, inputs_of, spec_class
 from disco.engine.place import Place
 from disco.hosts.host import Host
-from disco.layers.akash.chain import ChainNode
+from disco.layers.akash.chain import ChainNode, ChainSeen
+from disco.layers.akash.signing import WayBack
 from disco.layers.cluster.kubernetes import EMPTY, Kubernetes, KubernetesSeen, KubernetesSpec
-from disco.layers.platform.logs import Logs
-from disco.layers.platform.prometheus import Prometheus
+from disco.layers.platform.alerts import Alerts
+from disco.layers.platform.grafana import Grafana
+from disco.layers.platform.kube_state import KubeState
+from disco.layers.platform.logs import Logs, LogsOutputs
+from disco.layers.platform.probes import Probes
+from disco.layers.platform.prometheus import Prometheus, PrometheusOutputs
 from disco.layers.platform.quorum import Quorum
 from disco.layers.platform.seen import ClusterSeen
-from disco.layers.platform.vault import Vault, VaultSeen
+from disco.layers.platform.vault import Vault, VaultOutputs, VaultSeen
 from disco.layers.servers.artifacts import Artifacts, ArtifactsOutputs, ArtifactsSeen
 from disco.layers.servers.local import LocalSeen, LocalServers
 from disco.layers.servers.outputs import ServersOutputs
@@ -47,8 +52,12 @@ SECTIONS: dict[str, type[Component]] = {
     "artifacts": Artifacts,
     "servers": LocalServers,
     "kubernetes": Kubernetes,
+    "alerts": Alerts,
     "prometheus": Prometheus,
+    "probes": Probes,
+    "kube_state": KubeState,
     "logs": Logs,
+    "grafana": Grafana,
     "vault": Vault,
     "chains": ChainNode,
 }
@@ -79,8 +88,12 @@ def inputs_of_case(kind: type[Component], case: Case) -> dict[str, Any]:
         "servers": servers,
         "artifacts": artifacts,
         "kubernetes": below.outputs(KubernetesSeen()),
+        "alerts": None,
+        "prometheus": PrometheusOutputs(url="http://prometheus.monitoring:9090"),
+        "logs": LogsOutputs(url="http://logs.logs:9428"),
+        "vault": VaultOutputs(url="https://openbao-active.vault.svc:8200"),
     }
-    return {k: v for k, v in all_inputs.items() if k in kind.__annotations__}
+    return {i.attribute: all_inputs.get(i.attribute) for i in inputs_of(kind)}
 
 
 def artifacts_held(which: str) -> ArtifactsOutputs:
@@ -138,11 +151,24 @@ def kubernetes_seen(made: Kubernetes, seen: Case) -> KubernetesSeen:
 
 
 def cluster_seen(made: Any, seen: Case) -> ClusterSeen:
-    """releases and secrets by name."""
+    """releases and secrets by name; anew: secrets that are made again -> why."""
     return ClusterSeen(
         done_of(made._all_steps(), seen),
         frozenset(seen.get("releases", [])),
         frozenset(seen.get("secrets", [])),
+        seen.get("anew", {}),
+    )
+
+
+def chain_seen(made: ChainNode, seen: Case) -> ChainSeen:
+    """back: how far keys are on their way from signers."""
+    back = WayBack(**seen.get("back", {}))
+    return ChainSeen(
+        done_of(made._all_steps(back), seen),
+        frozenset(seen.get("releases", [])),
+        frozenset(seen.get("secrets", [])),
+        seen.get("anew", {}),
+        back,
     )
 
 
@@ -152,17 +178,28 @@ def vault_seen(made: Vault, seen: Case) -> VaultSeen:
     set_up, holders = seen.get("set_up", ""), tuple(seen.get("holders", ()))
     shares = Quorum(holders, 2) if holders else Quorum()
     cluster = cluster_seen(made, seen)
-    return VaultSeen(cluster, seen.get("sealed", True), set_up == "as declared", shares)
+    seals = seen.get("sealed", True), set_up == "as declared"
+    return VaultSeen(
+        cluster,
+        *seals,
+        shares,
+        shows_other=seen.get("shows_other", False),
+        strangers=tuple(seen.get("strangers", ())),
+    )
 
 
 SEEN: dict[str, Callable[[Any, Case], Any]] = {
     "artifacts": artifacts_seen,
     "servers": servers_seen,
     "kubernetes": kubernetes_seen,
+    "alerts": cluster_seen,
     "prometheus": cluster_seen,
+    "probes": cluster_seen,
+    "kube_state": cluster_seen,
     "logs": cluster_seen,
+    "grafana": cluster_seen,
     "vault": vault_seen,
-    "chains": cluster_seen,
+    "chains": chain_seen,
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sim.interruption import Uninterrupted, from_nothing
+from thorough import examples
 
 MEMORY = Path("/dev/shm")
 
@@ -26,12 +27,12 @@ def whole() -> Iterator[Uninterrupted]:
 
 def test_a_run_that_died_somewhere_is_finished_by_the_next_one(whole: Uninterrupted) -> None:
     wrong = {}
-    points = whole.points(range(0, len(whole.labels), 23))
+    points = whole.points(range(0, len(whole.labels), len(whole.labels) // examples(28)))
     for point in points:
         whole.stack.simulation.restore(point.world)
         if found := whole.wrong_after(point.finished, whole.stack.apply()):
             wrong[point.label] = found
-    assert len(points) > 15
+    assert len(points) >= examples(28)
     assert wrong == {}
 
 

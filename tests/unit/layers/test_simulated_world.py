@@ -173,7 +173,7 @@ def vault_call(stack: SimulatedStack, call: Callable[[OpenBao], Any]) -> None:
     async def work() -> None:
         looks = await planning.observe(process.graph, process.world)
         cluster = looks["kubernetes"].component.outputs(looks["kubernetes"].seen)
-        await call(OpenBao(process.kube, cluster.cluster))  # type: ignore[attr-defined]
+        await call(OpenBao(process.kube, cluster.cluster, process.lookup))  # type: ignore[attr-defined]
 
     in_virtual_time(work(), stack.simulation.passed)
 

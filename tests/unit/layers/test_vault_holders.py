@@ -10,8 +10,8 @@ from disco.engine.errors import DiscoError
 from disco.layers import registry
 from disco.layers.platform.openbao import SealStatus
 from disco.layers.platform.quorum import Quorum
-from disco.layers.platform.vault import VaultSpec
 from disco.layers.platform.vault_shares import told
+from disco.layers.platform.vault_spec import VaultSpec
 from disco.stack.load import load_text
 from disco.stack.problem import StackProblems
 

@@ -6,7 +6,6 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ from disco.engine.action import secrets_in
 from disco.engine.events import StepStarted
 from disco.engine.plan import Plan
 from disco.layers.cluster.node import LOGINS as LOGINS_OF_REGISTRIES
-from disco.store.team import layout
 from sim import SimulatedStack
 from sim.executors import executors
+from sim.mending import BY_HAND, OWED, READ_BY, change_by_hand, changed, owe, uses_of
 from sim.stacks import PULLING, STACKS
 from sim.state import File
 from sim.store import CANARY, simulated
@@ -213,37 +212,15 @@ def test_a_file_that_was_lost_is_put_back_and_its_program_not_forgotten(
     assert up.plan().empty
 
 
-READ_BY = {
-    "/etc/disco/containerd.toml": "disco-containerd.service",
-    "/etc/systemd/system/disco-containerd.service": "disco-containerd.service",
-    "/etc/systemd/system/disco-apiproxy.service": "disco-apiproxy.service",
-    "/etc/systemd/system/kubelet.service": "kubelet.service",
-    LOGINS_OF_REGISTRIES: "kubelet.service",
-}
-
-
 @pytest.mark.parametrize("kept", ["devnet", "iron"], indirect=True)  # servers of both kinds
 @pytest.mark.parametrize("path", READ_BY)
-@pytest.mark.parametrize("by_hand", [File("edited\n"), File("same", 0o640), None])
+@pytest.mark.parametrize("by_hand", BY_HAND)
 def test_what_reads_a_file_that_was_changed_by_hand_is_restarted_when_it_is_put_back(
     up: SimulatedStack, path: str, by_hand: File | None
 ) -> None:
-    """Also when DISCO dies between the two: the service may run with what was put back since."""
-    host = next(iter(up.state.hosts.values()))
-    put, unit = f"put {host.name}:{path}", f"unit {host.name}:unit/{READ_BY[path]}"
-    kept = host.files.pop(path)
-    if by_hand:
-        same = by_hand.content == "same"
-        host.files[path] = replace(by_hand, content=kept.content) if same else by_hand
-    changed_by_hand = up.simulation.capture()
+    mending = change_by_hand(up, path, by_hand)
 
-    assert changed(up) == [put, unit]
-    points = up.apply().points
-    assert up.plan().empty
-
-    up.simulation.restore(changed_by_hand)
-    assert up.apply(kill_at=points.index(f"after: {put}") + 1).killed
-    assert changed(up) == [unit]
+    assert changed(up) == [*mending]
     assert up.apply().done
     assert up.plan().empty
 
@@ -256,11 +233,6 @@ def test_a_unit_that_stopped_is_started(up: SimulatedStack) -> None:
     assert f"unit {host.name}:unit/disco-apiproxy.service" in touched
     assert up.apply().done
     assert host.is_active("disco-apiproxy.service")
-
-
-def changed(stack: SimulatedStack) -> list[str]:
-    """What the next plan changes, without what is only waited for."""
-    return [a.identity for _, s in stack.plan().steps for a in s.actions if not a.waits]
 
 
 def test_an_edited_value_changes_what_it_is_for_and_nothing_else(
@@ -299,7 +271,7 @@ def test_a_secret_edited_in_the_cluster_is_put_back(up: SimulatedStack) -> None:
 
 
 LOGIN = "/api/v1/namespaces/monitoring/secrets/remote-write-{}"
-VAULT = ["vault-setup disco:vault/vault-setup", "apply disco:objects/vault-probe"]
+VAULT = ["vault-setup disco:vault/vault-setup"]
 LOGINS = ["apply disco:objects/remote-write", "release disco:release/monitoring/prometheus"]
 
 
@@ -433,44 +405,22 @@ def test_two_chains_of_one_definition_have_a_genesis_each(tmp_path: Path) -> Non
     assert stack.plan().empty
 
 
-OWED = {
-    "kubernetes/bootstrap-token": ["put {plane}:/etc/disco/kubeadm/init.yaml"],
-    "vault/probe": VAULT,
-    "chains/akash/validator-0/node": [
-        "apply disco:objects/akash",
-        "release disco:release/akash/akash",
-    ],
-}
-
-
 @pytest.mark.parametrize("secret", OWED)
 def test_what_is_owed_and_can_be_made_anew_is_with_all_that_uses_it_in_one_plan(
     up: SimulatedStack, secret: str
 ) -> None:
-    """Also when DISCO dies right after: what was made anew is brought to where it is used."""
     store = simulated(up.place)
     before = store.fields(secret)
     owe(up, secret)
-    left = up.simulation.capture()
 
-    plane = next(h.name for h in up.state.hosts.values() if h.cluster)
-    touched = changed(up)
+    touched, uses = changed(up), uses_of(up, secret)
     assert touched[0] == f"remember secret {secret}"
-    uses = [identity.format(plane=plane) for identity in OWED[secret]]
     assert [t for t in touched if t in uses] == uses
     notes = [note for part in up.plan().parts for note in part.notes]
     assert f"the secret {secret} is made anew: somebody left" in notes
-    ran = up.apply()
-    assert ran.done
+    assert up.apply().done
     assert simulated(up.place).fields(secret) != before
     assert simulated(up.place).owed() == {}
-    assert up.plan().empty
-
-    up.simulation.restore(left)
-    died = ran.points.index(f"after the secret {secret} was written") + 1
-    assert up.apply(kill_at=died).killed
-    assert [t for t in changed(up) if t in uses] == uses
-    assert up.apply().done
     assert up.plan().empty
 
 
@@ -478,9 +428,3 @@ def test_what_is_owed_and_can_not_be_made_anew_is_left_to_people(up: SimulatedSt
     owe(up, "kubernetes/ca")
     owe(up, "chains/akash/validator-0/validator")
     assert up.plan().empty
-
-
-def owe(stack: SimulatedStack, secret: str) -> None:
-    """Somebody left who could read it."""
-    name = f"{stack.loaded.name}/{secret}"
-    simulated(stack.place).shelf.write("Mark it", files={layout.owed_of(name): b"{}\n"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,20 +10,31 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
+from disco.chains import lease as leases
 from disco.chains import registry
 from disco.chains.definition import Chain
 from disco.chains.genesis import MakeGenesis, genesis_name, genesis_of, validators_in
 from disco.chains.validators import ValidatorKeys, peers
+from disco.dashboards import shipped
+from disco.engine.action import Action
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, Outputs, StatusLine, Step, World, pending
 from disco.engine.errors import DiscoError
 from disco.engine.secret import KeptRef, SecretRef, Text, VersionRef
 from disco.kube import charts
+from disco.kube.access import Cluster
 from disco.kube.actions import Apply, AwaitRollout, Delete, Release, Uninstall
+from disco.kube.paths import path_of
 from disco.kube.reader import Kube
+from disco.layers.akash import signer
+from disco.layers.akash.signing import DONE, WayBack, held_by_stack, leases_done, way_back
 from disco.layers.cluster.outputs import KubernetesOutputs
 from disco.layers.platform.fixed import SetThere, refused_storage, set_there
 from disco.layers.platform.seen import ClusterSeen, look
+from disco.layers.platform.vault import VaultOutputs
+from disco.layers.platform.vault_agent import Agent
+from disco.layers.platform.vault_clients import VaultClient, VaultDelivery, client, role_of
+from disco.layers.probed import Probed
 from disco.layers.servers.artifacts import ArtifactsOutputs
 from disco.stack.model import Model, var
 from disco.store.actions import Discard, told_anew
@@ -31,7 +42,15 @@ from disco.store.store import Store
 
 CHART = "chain"
 SERVICE = "validator"
+GENESIS_KEPT, LEASES_HELD = "genesis kept", "leases held"  # seen in the store alone
 IN_THE_GENESIS = ("network", "coins", "stake", "stakes", "genesis_time")
+
+
+class SignerSpec(Model):
+    """Each validator's key on a remote signer of its own, tmkms, and not in the validator's pod."""
+
+    storage: str = var("16Mi", pattern=r"^\d+(Mi|Gi|Ti)$", unit="bytes")
+    """The size of the volume on which each remembers what it signed; it can't be changed later."""
 
 
 class ChainSpec(Model):
@@ -55,8 +74,12 @@ class ChainSpec(Model):
     """The stakes of the validators one by one; blocks need more than two thirds of all."""
     genesis_time: str = var("2026-01-01T00:00:00Z", pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
     """When the chain begins; part of the genesis."""
+    signer: SignerSpec | None = None
+    """Remote signers for the validators' keys; without it the keys are with the validators."""
     storage: str = var("2Gi", pattern=r"^\d+(Mi|Gi|Ti)$", unit="bytes")
     """The size of each node's volume; it can't be changed later."""
+    vault: VaultDelivery = VaultDelivery()
+    """What its pods may do in the vault, and what they get from it."""
     prevent_destroy: bool = False
     """Whether what would destroy its data is refused until this is false again."""
     on_drift: Literal["mend", "report"] = "mend"
@@ -75,11 +98,22 @@ class ChainSpec(Model):
 
 @dataclass(frozen=True)
 class ChainLeft:
-    """What can't be changed of a chain that is there. validators: in its genesis."""
+    """What can't be changed of a chain that is there. validators: in its genesis. signer: the
+    first one, as it is. others: paths of objects for the vault's agent that are no longer
+    declared."""
 
     has_genesis: bool
     validators: int
     there: SetThere | None
+    signer: SetThere | None = None
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChainSeen(ClusterSeen):
+    """back: how far keys are on their way back."""
+
+    back: WayBack = DONE
 
 
 class ChainOutputs(Outputs):
@@ -97,6 +131,12 @@ class ChainNode(Component):
     spec: ChainSpec
     kubernetes: KubernetesOutputs
     artifacts: ArtifactsOutputs
+    vault: VaultOutputs | None
+
+    @classmethod
+    def takes(cls, spec: ChainSpec, attribute: str) -> bool:
+        """It stands on the vault where its pods get something from it."""
+        return attribute != "vault" or spec.vault.delivers
 
     @classmethod
     def wants(cls, spec: ChainSpec, name: str, folder: Path) -> tuple[str, ...]:
@@ -104,7 +144,33 @@ class ChainNode(Component):
         the definition has no such network or pace."""
         chain = registry.find(spec.definition or name, folder).on(spec.network)
         chain.environment(spec.pace)
-        return (chain.binary, f"images/{chain.image_name}")
+        signers = ("tmkms", "images/tmkms") if spec.signer else ()
+        agent = ("images/vault",) if spec.vault.files else ()
+        return (chain.binary, f"images/{chain.image_name}", *signers, *agent)
+
+    @classmethod
+    def vault_client(cls, spec: ChainSpec, name: str, folder: Path) -> VaultClient | None:
+        return client(f"{cls.section}.{name}", name, name, spec.vault)
+
+    @classmethod
+    def dashboards(cls, spec: ChainSpec, name: str, folder: Path) -> Mapping[str, str]:
+        chain = registry.find(spec.definition or name, folder).on(spec.network)
+        text = shipped(
+            "chain",
+            TITLE=chain.title if chain.name == name else f"{chain.title} {name}",
+            CHAIN_ID=chain.network(spec.network).chain_id,
+            NAMESPACE=name,
+            METRICS=chain.metrics.family,
+        )
+        return {f"chain-{name}": text}
+
+    @classmethod
+    def probes(cls, spec: ChainSpec, name: str, folder: Path) -> Mapping[str, Probed]:
+        """Where clients are sent, and where each validator's peers dial."""
+        ports = registry.find(spec.definition or name, folder).on(spec.network).ports
+        pods = [f"{SERVICE}-{i}" for i in range(spec.validators)]
+        p2p = {f"{name}/{pod}": Probed(tcp=f"{pod}.{name}:{ports.p2p}") for pod in pods}
+        return {f"{name}/rpc": Probed(http=f"http://rpc.{name}:{ports.rpc}/health"), **p2p}
 
     @property
     def short(self) -> str:
@@ -133,27 +199,74 @@ class ChainNode(Component):
             ValidatorKeys.under(folder, f"{SERVICE}-{i}") for i in range(self.spec.validators)
         )
 
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """Names of the pods that the spec asks for."""
+        full = (f"node-{i}" for i in range(self.spec.full_nodes))
+        return (*(v.name for v in self.validators), *full)
+
     def outputs(self, seen: ClusterSeen) -> ChainOutputs:
         rpc = f"http://rpc.{self.short}:{self.chain.ports.rpc}"
         return ChainOutputs(name=self.short, chain_id=self.chain_id, rpc=rpc)
 
-    def nothing(self) -> ClusterSeen:
-        return ClusterSeen()
+    def nothing(self) -> ChainSeen:
+        return ChainSeen()
 
-    async def observe(self, world: World) -> ClusterSeen:
-        seen = await look(world, self.kubernetes.cluster, list(self._all_steps()))
+    async def observe(self, world: World) -> ChainSeen:
+        back = DONE if self.spec.signer else await way_back(world, self.lease())
+        steps = list(self._all_steps(back))
+        seen = await look(world, self.kubernetes.cluster, steps)
+        done = await leases_done(world, [a for s in steps for a in s.actions], seen.done)
         if world[Store].has_kept(self.genesis):
-            return replace(seen, done=seen.done | {self._genesis().identity})
-        return seen
+            done |= {self._genesis().identity}
+        return ChainSeen(done, seen.releases, seen.secrets, seen.anew, back)
 
-    def notes(self, seen: ClusterSeen) -> list[str]:
-        return told_anew(seen.anew)
+    async def remembered(self, world: World) -> ChainSeen:
+        """Whether it has a genesis and leases, by the store."""
+        done = set()
+        if world[Store].has_kept(self.genesis):
+            done.add(GENESIS_KEPT)
+        if held_by_stack(world[Store], self.lease()):
+            done.add(LEASES_HELD)
+        return replace(self.nothing(), done=frozenset(done))
+
+    def forgetting(self, seen: ClusterSeen) -> Iterator[Step]:
+        """The stack's next cluster may sign, and its network begins at 1."""
+        public = self.chain.network(self.spec.network).is_public
+        if LEASES_HELD in seen.done and not public:
+            end = signer.EndLease(*self.leased, ground_goes=True)
+            kept = (Discard(self.genesis),) if GENESIS_KEPT in seen.done else ()
+            yield Step("genesis", f"discard the genesis of {self.short}", (end, *kept))
+
+    def notes(self, seen: ChainSeen) -> list[str]:
+        moves = signer.HandOver.kind in {a.kind for s in self.steps(seen) for a in s.actions}
+        stands = f"{self.short}/{self.short}" in seen.releases
+        told = []
+        if moves and stands:
+            told = ["while the validators' keys go to their signers"]
+        elif seen.back.away:
+            told = ["while the validators' keys come back from their signers"]
+        return [*told_anew(seen.anew), *(f"no block comes {x}, about half a minute" for x in told)]
 
     async def observe_left(self, world: World, was: ChainNode) -> ChainLeft:
         genesis = world[Store].kept(self.genesis)
         there = await set_there(world, self.kubernetes.cluster, self.short, SERVICE, "node")
         validators = None if genesis is None else validators_in(genesis)
-        return ChainLeft(genesis is not None, validators or was.spec.validators, there)
+        mine = {path_of(thing) for thing in self._for_the_vault()}
+        gone = [p for thing in was._for_the_vault() if (p := path_of(thing)) not in mine]
+        others = [p for p in gone if await world[Kube].find(self.kubernetes.cluster, p)]
+        return ChainLeft(
+            genesis is not None,
+            validators or was.spec.validators,
+            there,
+            await set_there(world, self.kubernetes.cluster, self.short, "signer-0"),
+            tuple(others),
+        )
+
+    def leaving(self, left: ChainLeft, was: ChainNode) -> Iterator[Step]:
+        if left.others:
+            gone = tuple(Delete(self.kubernetes.cluster, path) for path in left.others)
+            yield Step("vault/gone", f"delete what pods of {self.short} had for the vault", gone)
 
     def refused(self, left: ChainLeft, was: ChainNode) -> list[DiscoError]:
         """Rather than taking a setting that has no effect on a chain that is there."""
@@ -170,12 +283,15 @@ class ChainNode(Component):
             if left.has_genesis and value != getattr(self.spec, name)
         ]
         instead = f"take {self.name} out of the file and apply, which loses its blocks and state"
-        return errors + refused_storage(
-            left.there, self.spec.storage, self.name, f"{instead}; then put it in again"
-        )
+        again = f"{instead}; then put it in again"
+        errors += refused_storage(left.there, self.spec.storage, self.name, again)
+        if self.spec.signer:
+            where = f"{self.name}.signer"
+            errors += refused_storage(left.signer, self.spec.signer.storage, where, again)
+        return errors
 
-    def steps(self, seen: ClusterSeen) -> Iterator[Step]:
-        return pending(self._all_steps(), seen.done)
+    def steps(self, seen: ChainSeen) -> Iterator[Step]:
+        return pending(self._all_steps(seen.back), seen.done)
 
     def _genesis(self) -> MakeGenesis:
         chain = self.chain
@@ -190,25 +306,105 @@ class ChainNode(Component):
         )
         return replace(made, kept=self.genesis)
 
-    def _all_steps(self) -> Iterator[Step]:
+    def _all_steps(self, back: WayBack = DONE) -> Iterator[Step]:
         chain, cluster, ns = self.chain, self.kubernetes.cluster, self.short
         keys = [r for v in self.validators for r in v.remembers(chain.address_prefix, chain.slip44)]
         yield Step("keys", f"make the keys of {self.spec.validators} validator(s)", tuple(keys))
         yield Step("genesis", f"make the genesis of {self.chain_id}", (self._genesis(),), ("keys",))
+        if back.away:
+            yield from self._back_steps(back)
         yield Step(
             "objects",
             f"keys and genesis of {ns} in the cluster",
-            (Apply(cluster, ns, tuple(self._objects())),),
-            ("genesis",),
+            (self.lease(), Apply(cluster, ns, tuple(self._objects()))),
+            ("genesis", *(["hand-back"] if back.away else [])),
         )
         release = Release(
             cluster, ns, ns, CHART, charts.source(CHART), self._values(), within_s=180
         )
         yield Step("release", f"install {chain.title}", (release,), ("objects",), 3)
+        if self.spec.signer:
+            yield from self._signer_steps(self.spec.signer)
         waits = [AwaitRollout(cluster, f"statefulsets/{ns}/{SERVICE}", 180)]
         if self.spec.full_nodes:
             waits.append(AwaitRollout(cluster, f"statefulsets/{ns}/node", 180))
-        yield Step("ready", f"{chain.title} makes blocks", tuple(waits), ("release",), 14)
+        last = "signing" if self.spec.signer else "release"
+        if back.away or back.keyless:
+            last, title = "take-up", f"{ns}'s validators begin where their signers ended"
+            yield Step(last, title, (signer.TakeUp(*self.leased),), ("release",), 8)
+        yield Step("ready", f"{chain.title} makes blocks", tuple(waits), (last,), 14)
+        if back.away or back.left:
+            title = f"remove {ns}'s signers, with their volumes"
+            yield Step("signers-gone", title, tuple(self._signers_gone()), ("ready",), 2)
+
+    def lease(self) -> signer.TakeLease:
+        return signer.TakeLease(
+            *self.leased, place=leases.SIGNER if self.spec.signer else leases.HOME
+        )
+
+    @property
+    def leased(self) -> tuple[Cluster, str, str, tuple[signer.Key, ...]]:
+        """What every action on leases is about."""
+        keys = signer.keys_of(self.validators)
+        return (self.kubernetes.cluster, self.short, self.chain_id, keys)
+
+    def leases_applied(self) -> Apply:
+        """What the gates of the pods are told of the leases."""
+        return next(
+            a
+            for s in self._all_steps()
+            for a in s.actions
+            if isinstance(a, Apply)
+            and any(o["metadata"]["name"] == signer.LEASES for o in a.objects)
+        )
+
+    def _back_steps(self, back: WayBack) -> Iterator[Step]:
+        """As on the way there: a key is never at two places."""
+        cluster, ns = self.kubernetes.cluster, self.short
+        if back.image:
+            told = signer.leases_object(ns, signer.keys_of(self.validators))
+            leave = self._signer_release(back.image, back.storage, leaving=True)
+            actions = (Apply(cluster, f"{ns}-leaving", (told,)), leave)
+            title = f"replace {ns}'s signers by pods without the keys"
+            yield Step("signers-leave", title, actions, ("genesis",), 2)
+        title = f"take {ns}'s keys from its signers"
+        after = "signers-leave" if back.image else "genesis"
+        yield Step("hand-back", title, (signer.HandBack(*self.leased),), (after,), 8)
+
+    def _signers_gone(self) -> Iterator[Action]:
+        cluster, ns = self.kubernetes.cluster, self.short
+        yield Uninstall(cluster, signer.RELEASE, ns)
+        lost = (f"what the signers of {ns} remember on their volumes; its validators know it",)
+        for path in signer.left_paths(ns, self.spec.validators):
+            is_volume = "/persistentvolumeclaims/" in path
+            yield Delete(cluster, path, lost if is_volume else ())
+
+    def _signer_steps(self, wanted: SignerSpec) -> Iterator[Step]:
+        """Each only when the one before it is done: a key is never at two places."""
+        cluster, ns = self.kubernetes.cluster, self.short
+        title = f"take {ns}'s keys from its validators"
+        yield Step("hand-over", title, (signer.HandOver(*self.leased),), ("release",), 8)
+        secrets = Apply(cluster, f"{ns}-signers", tuple(signer.objects(ns, self.validators)))
+        image = self.artifacts.image("tmkms")
+        release = self._signer_release(image, wanted.storage, leaving=False)
+        title = f"install {ns}'s signers, with the keys"
+        yield Step("signers", title, (secrets, release), ("hand-over",), 2)
+        begins = (
+            signer.BeginSigning(*self.leased),
+            Apply(
+                cluster, f"{ns}-begun", (signer.begun_object(ns, signer.keys_of(self.validators)),)
+            ),
+        )
+        yield Step(
+            "signing", f"{ns}'s signers begin where its validators ended", begins, ("signers",), 6
+        )
+
+    def _signer_release(self, image: str, storage: str, *, leaving: bool) -> Release:
+        version = Text.of(*(VersionRef(v.validator_key.name) for v in self.validators))
+        values = signer.values(self.short, image, self.chain_id, self.validators, version)
+        values |= {"storage": {"size": storage}, **({"leaving": True} if leaving else {})}
+        cluster, source = self.kubernetes.cluster, charts.source(signer.CHART)
+        return Release(cluster, signer.RELEASE, self.short, signer.CHART, source, values)
 
     def _objects(self) -> Iterator[dict[str, Any]]:
         ns = self.short
@@ -219,21 +415,62 @@ class ChainNode(Component):
             "metadata": {"name": "genesis", "namespace": ns},
             "data": {"genesis.json": Text.of(KeptRef(self.genesis))},
         }
-        keys = {}
-        for v in self.validators:
-            keys[f"{v.name}.node_key.json"] = Text.of(v.node_key)
-            keys[f"{v.name}.priv_validator_key.json"] = Text.of(v.validator_key)
+        yield from self._for_the_vault()
+        keys = {f"{v.name}.node_key.json": Text.of(v.node_key) for v in self.validators}
+        if not self.spec.signer:
+            yield signer.leases_object(ns, signer.keys_of(self.validators))
+            for v in self.validators:
+                keys[f"{v.name}.priv_validator_key.json"] = Text.of(v.validator_key)
         yield {
             "apiVersion": "v1",
             "kind": "Secret",
             "type": "Opaque",
-            "metadata": {"name": "keys", "namespace": ns},
+            "metadata": {"name": self._keys_secret, "namespace": ns},
             "stringData": keys,
         }
+
+    @property
+    def _keys_secret(self) -> str:
+        """Another one where the keys are elsewhere, so that the one that had them can go."""
+        return signer.NODE_KEYS if self.spec.signer else signer.KEYS
+
+    @property
+    def _agent(self) -> Agent | None:
+        """Of each of its pods, where something is delivered to them."""
+        wanted = self.spec.vault
+        if not wanted.delivers:
+            return None
+        image, role = self.artifacts.image("openbao"), role_of(self.name)
+        return Agent(image, role, wanted.files, wanted.refresh, wanted.wait, wanted.certificate)
+
+    def _for_the_vault(self) -> Iterator[dict[str, Any]]:
+        """The account that its pods have there, and what their agents mount."""
+        labels = {"app.kubernetes.io/name": self.short, "app.kubernetes.io/part-of": "disco"}
+        if self.vault_client(self.spec, self.short, Path()):
+            yield {
+                "apiVersion": "v1",
+                "kind": "ServiceAccount",
+                "metadata": {"name": self.short, "namespace": self.short, "labels": labels},
+                "automountServiceAccountToken": False,
+            }
+        if self._agent:
+            yield from self._agent.objects(self.short, labels)
+
+    def _of_the_vault(self) -> dict[str, Any]:
+        """Values of its chart."""
+        agent, found = self._agent, dict[str, Any]()
+        if self.vault_client(self.spec, self.short, Path()):
+            found["serviceAccountName"] = self.short
+        if agent:
+            found["extraInitContainers"] = [agent.container]
+            found["extraVolumes"] = agent.volumes
+            found["extraVolumeMounts"] = [agent.mount]
+        return found
 
     def _values(self) -> dict[str, Any]:
         chain = self.chain
         return {
+            **self._of_the_vault(),
             "name": self.short,
             "image": self.artifacts.image(chain.image_name),
             "binary": chain.binary,
@@ -245,9 +482,12 @@ class ChainNode(Component):
             "config": {
                 k.removeprefix(f"{chain.env_prefix}_"): v
                 for k, v in chain.environment(self.spec.pace).items()
-            },
+            }
+            | self._listens(),
             "genesisConfigMap": "genesis",
-            "keysSecret": "keys",
+            "keysSecret": self._keys_secret,
+            "leasesConfigMap": signer.LEASES,
+            **({"networkPolicy": {"signerPort": False}} if self.spec.signer else {}),
             "keysVersion": Text.of(*self._versions()),
             "storage": {"size": self.spec.storage},
         }
@@ -256,33 +496,45 @@ class ChainNode(Component):
         """Another text when one of the keys in the Secret is another one."""
         for v in self.validators:
             yield VersionRef(v.node_key.name)
-            yield VersionRef(v.validator_key.name)
+            if not self.spec.signer:
+                yield VersionRef(v.validator_key.name)
+
+    def _listens(self) -> dict[str, str]:
+        """Where a signer finds its validator."""
+        return {signer.LISTEN: f"tcp://0.0.0.0:{signer.PORT}"} if self.spec.signer else {}
 
     def removal(self, seen: ClusterSeen, ground_goes: bool) -> Iterator[Step]:
         cluster, ns = self.kubernetes.cluster, self.short
         # Its namespace goes last: while that is there, an earlier way out was cut off.
         applied = Apply(cluster, ns, tuple(self._objects())).identity in seen.done
         if ground_goes or not (applied or f"{ns}/{ns}" in seen.releases):
-            yield from self._forget_genesis(seen, ())
+            yield from self._forget_genesis(seen, (), ground_goes)
             return
         lost = (f"the blocks and state of {self.short} ({self.chain_id}) on its volumes",)
+        signs = f"{ns}/{signer.RELEASE}" in seen.releases
         yield Step(
             "release",
             f"uninstall {self.short} with its volumes",
             (
+                *([Uninstall(cluster, signer.RELEASE, ns)] if signs else []),
                 Uninstall(cluster, ns, ns),
                 Delete(cluster, f"/api/v1/namespaces/{ns}", lost),
             ),
             (),
             4,
         )
-        yield from self._forget_genesis(seen, ("release",))
+        yield from self._forget_genesis(seen, ("release",), False)
 
-    def _forget_genesis(self, seen: ClusterSeen, after: tuple[str, ...]) -> Iterator[Step]:
-        """The next network of this name may have other validators or stakes."""
-        if self._genesis().identity in seen.done:
+    def _forget_genesis(
+        self, seen: ClusterSeen, after: tuple[str, ...], ground_goes: bool
+    ) -> Iterator[Step]:
+        """The next network of this name may have other validators or stakes, and begins at 1."""
+        goes_on = self.chain.network(self.spec.network).is_public
+        end = signer.EndLease(*self.leased, keeps=goes_on, ground_goes=ground_goes)
+        leased = self.lease().identity in seen.done
+        if self._genesis().identity in seen.done or leased:
             title = f"discard the genesis of {self.short}"
-            yield Step("genesis", title, (Discard(self.genesis),), after)
+            yield Step("genesis", title, (*([end] if leased else []), Discard(self.genesis)), after)
 
     def checks(self, world: World) -> Iterator[Check]:
         from disco.layers.akash.checks import checks

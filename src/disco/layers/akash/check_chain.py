@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from disco.chains.lease import SIGNER
 from disco.chains.validators import ValidatorKeys
 from disco.checks.counted import counted, until_green
 from disco.checks.prometheus import Prometheus, by_pod, patiently
@@ -20,6 +21,8 @@ from disco.engine.errors import DiscoError
 from disco.kube.reader import Kube
 from disco.layers.akash import verdicts
 from disco.layers.akash.rpc import Rpc, Status
+from disco.layers.akash.signer import KEYS, pod_of
+from disco.layers.akash.signer_executors import cluster_uid, known
 from disco.store.store import Store
 
 if TYPE_CHECKING:
@@ -48,10 +51,7 @@ class ChainChecks:
         self.component, self.world = component, world
         self.kube, self.cluster = world[Kube], component.kubernetes.cluster
         self.name, self.chain = component.short, component.chain
-        self.declared = [
-            *(v.name for v in component.validators),
-            *(f"node-{i}" for i in range(component.spec.full_nodes)),
-        ]
+        self.declared = component.declared
         self.nodes = Once(self._nodes)
 
     async def _nodes(self) -> dict[str, Node]:
@@ -158,6 +158,28 @@ class ChainChecks:
     def _pub_key(self, validator: ValidatorKeys) -> str:
         return self.world[Store].lookup(validator.pub_key)
 
+    async def signers(self) -> Answer:
+        """Each key may sign where the store says so, in this cluster, and signs nowhere else."""
+        world, component = self.world, self.component
+        uid = await cluster_uid(self.kube, self.cluster)
+        about = component.lease()
+        path = f"/api/v1/namespaces/{self.name}/pods"
+        pods = {
+            p["metadata"]["name"]: p for p in (await self.kube.get(self.cluster, path))["items"]
+        }
+        faults, told = {}, []
+        for number, key in enumerate(about.keys):
+            lease = known(world[Store], about, key, ask=False)
+            here = (lease.stack, lease.cluster) == (world[Store].stack, uid)
+            pod = pods.get(pod_of(number))
+            faults[key.validator] = verdicts.leased(lease, here, about.place, pod)
+            told.append(f"{key.validator} at its {lease.place}, lease {lease.fence}")
+        if about.place == SIGNER:
+            secret = f"/api/v1/namespaces/{self.name}/secrets/{KEYS}"
+            left = await self.kube.find(self.cluster, secret) is not None
+            faults[f"secret {KEYS}"] = "gives validators their keys again" if left else ""
+        return counted(faults, "keys sign where the store says", ", ".join(told))
+
     async def volumes(self) -> Answer:
         path = f"/api/v1/namespaces/{self.name}/persistentvolumeclaims"
         found = (await self.kube.get(self.cluster, path))["items"]
@@ -241,6 +263,13 @@ def chain_checks(component: ChainNode, world: World) -> Iterator[Check]:
             "stop the node that is not declared at once, before it signs: kubectl -n "
             f"{component.short} delete pod POD",
             ask.keys,
+        ),
+        (
+            "signers",
+            "Does each validator's key sign at one place, the one that the store says?",
+            f"disco signer status {component.short}; a key that two have is stopped at once: "
+            f"kubectl -n {component.short} scale statefulset validator --replicas 0",
+            ask.signers,
         ),
         (
             "volumes",

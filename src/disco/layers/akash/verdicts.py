@@ -8,10 +8,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from disco.chains.lease import HOME, Lease
+from disco.chains.signed import told
 from disco.chains.validators import duplicate_keys
 from disco.checks.counted import counted
 from disco.engine.check import Answer
 from disco.layers.akash.rpc import Status
+from disco.layers.akash.signer_pods import ended, failed
 
 AT_ONCE_BLOCKS = 20  # how far heights may differ that were asked at the same time
 Json = dict[str, Any]
@@ -70,6 +73,25 @@ def keys(found: Mapping[str, str], kept: Mapping[str, str], faults: Mapping[str,
     for one, other in duplicate_keys(found):
         wrong[other] = wrong[other] or f"has the same key as {one}"
     return counted(wrong, "nodes have their own key", f"{len(kept)} validators' as kept")
+
+
+def leased(lease: Lease, here: bool, wanted: str, signer: Json | None) -> str:
+    """What is wrong with where a key signs. here: the lease is this cluster's. wanted: where the
+    file has it. signer: the pod of its signer, if there is one."""
+    if not here:
+        return f"is leased to {lease.holder}" if lease.cluster else "is leased to nobody"
+    if lease.place != wanted:
+        return f"signs at its {lease.place}, and is declared to sign at its {wanted}"
+    if lease.place == HOME:
+        return "has a signer beside its own key" if signer else ""
+    if lease.begun != lease.fence:
+        return f"has not begun to sign under lease {lease.fence}"
+    if signer is None:
+        return "has no signer's pod"
+    if refused := failed(signer, "gate"):
+        return f"its signer is refused: {refused.partition('refused=')[2] or refused}"
+    fence = told(ended(signer, "gate") or "").get("fence", "none")
+    return "" if fence == str(lease.fence) else f"its signer was let in by lease {fence}"
 
 
 def volumes(claims: Sequence[Json], wanted: Sequence[str]) -> Answer:

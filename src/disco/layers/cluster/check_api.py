@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lightkube.utils.quantity import parse_quantity
-
 from disco.checks.counted import counted, until_green
 from disco.checks.releases import release_check
 from disco.checks.shared import Once
@@ -203,6 +201,8 @@ def _cores(quantity: str) -> str:
 
 
 def _gib(quantity: str) -> str:
+    from lightkube.utils.quantity import parse_quantity
+
     return f"{float(parse_quantity(quantity) or 0) / 2**30:.1f} GiB"
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import pydantic
 
+from disco.dashboards import shipped
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, StatusLine, Step, World, pending, without
 from disco.engine.errors import DiscoError, Several
@@ -36,6 +37,7 @@ from disco.layers.cluster.node import (
     runtime,
 )
 from disco.layers.cluster.outputs import KubernetesOutputs
+from disco.layers.probed import CLUSTER, Probed
 from disco.layers.servers.artifacts import ArtifactsOutputs
 from disco.layers.servers.outputs import ServersOutputs
 from disco.stack.model import Model, var
@@ -114,6 +116,16 @@ class Kubernetes(Component):
         """The artifacts it needs."""
         sets = ("images/node", "images/network", "images/storage", "images/metrics")
         return (*PROGRAMS, "helm", *sets)
+
+    @classmethod
+    def dashboards(cls, spec: KubernetesSpec) -> Mapping[str, str]:
+        return {"cluster": shipped("cluster")}
+
+    @classmethod
+    def probes(cls, spec: KubernetesSpec) -> Mapping[str, Probed]:
+        """Any API server, as pods reach it."""
+        url = "https://kubernetes.default.svc/readyz"
+        return {"kubernetes/api": Probed(http=url, expect=200, authority=CLUSTER)}
 
     @property
     def control_plane(self) -> Host:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from disco.engine.component import World
 from disco.engine.errors import DiscoError
@@ -27,10 +28,15 @@ async def set_there(world: World, cluster: Cluster, namespace: str, *names: str)
         path = f"/apis/apps/v1/namespaces/{namespace}/statefulsets/{name}"
         if found := await world[Kube].find(cluster, path):
             spec = found["spec"]
-            claims = spec.get("volumeClaimTemplates", ())
-            sizes = [c["spec"]["resources"]["requests"]["storage"] for c in claims]
-            return SetThere(int(spec.get("replicas", 1)), sizes[0] if sizes else "")
+            return SetThere(int(spec.get("replicas", 1)), asked_for(spec))
     return None
+
+
+def asked_for(spec: dict[str, Any]) -> str:
+    """The size of the volumes of a StatefulSet with this spec; empty where it has none."""
+    claims = spec.get("volumeClaimTemplates", ())
+    sizes = [c["spec"]["resources"]["requests"]["storage"] for c in claims]
+    return sizes[0] if sizes else ""
 
 
 def refused_storage(

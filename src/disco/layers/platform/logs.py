@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from disco.dashboards import shipped
 from disco.engine.check import Check
-from disco.engine.component import Component, Layer, Outputs, StatusLine, Step, World, pending
+from disco.engine.component import Outputs, StatusLine, Step, World
 from disco.engine.errors import DiscoError
 from disco.kube import charts
 from disco.kube.actions import AwaitRollout, Release, Uninstall
 from disco.kube.reader import Kube
-from disco.layers.cluster.outputs import KubernetesOutputs
 from disco.layers.platform.fixed import SetThere, refused_storage, set_there
-from disco.layers.platform.seen import ClusterSeen, look
-from disco.layers.servers.artifacts import ArtifactsOutputs
+from disco.layers.platform.oncluster import OnCluster
+from disco.layers.platform.seen import ClusterSeen
+from disco.layers.platform.vault_clients import VaultClient, VaultNeeds, client
 from disco.stack.model import Model, var
 
 NAMESPACE = NAME = "logs"
@@ -31,6 +32,8 @@ class LogsSpec(Model):
     """How much of them is kept at most, the newest day aside; about a fifth below `storage`."""
     storage: str = var("5Gi", pattern=r"^\d+(Mi|Gi|Ti)$", unit="bytes")
     """The size of its volume; it can't be changed later."""
+    vault: VaultNeeds = VaultNeeds()
+    """What its pods may do in the vault."""
     prevent_destroy: bool = False
     """Whether what would destroy its data is refused until this is false again."""
     on_drift: Literal["mend", "report"] = "mend"
@@ -41,30 +44,26 @@ class LogsOutputs(Outputs):
     url: str
 
 
-class Logs(Component):
+class Logs(OnCluster):
     """Logs of all pods and of the servers' own journals, kept and searched by `disco logs`."""
 
-    layer = Layer.PLATFORM
     section = "logs"
     spec: LogsSpec
-    kubernetes: KubernetesOutputs
-    artifacts: ArtifactsOutputs
 
     @classmethod
     def wants(cls, spec: LogsSpec) -> tuple[str, ...]:
         return ("images/logs",)
 
+    @classmethod
+    def dashboards(cls, spec: LogsSpec) -> Mapping[str, str]:
+        return {"logs": shipped("logs")}
+
+    @classmethod
+    def vault_client(cls, spec: LogsSpec) -> VaultClient | None:
+        return client(cls.section, NAMESPACE, NAME, spec.vault)
+
     def outputs(self, seen: ClusterSeen) -> LogsOutputs:
         return LogsOutputs(url=f"http://{NAME}.{NAMESPACE}:9428")
-
-    def nothing(self) -> ClusterSeen:
-        return ClusterSeen()
-
-    async def observe(self, world: World) -> ClusterSeen:
-        return await look(world, self.kubernetes.cluster, list(self._all_steps()))
-
-    def steps(self, seen: ClusterSeen) -> Iterator[Step]:
-        return pending(self._all_steps(), seen.done)
 
     def _all_steps(self) -> Iterator[Step]:
         cluster = self.kubernetes.cluster

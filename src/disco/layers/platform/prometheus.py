@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
 
+from disco.dashboards import shipped
 from disco.engine.check import Check
-from disco.engine.component import Component, Layer, Outputs, StatusLine, Step, World, pending
+from disco.engine.component import Outputs, StatusLine, Step, World
 from disco.engine.errors import DiscoError
 from disco.engine.secret import SecretRef, Text, VersionRef
 from disco.kube import charts
 from disco.kube.actions import Apply, AwaitRollout, Delete, Release, Uninstall
 from disco.kube.reader import Kube
-from disco.layers.cluster.outputs import KubernetesOutputs
+from disco.layers.platform.alerts import AlertsOutputs
 from disco.layers.platform.fixed import SetThere, refused_storage, set_there
-from disco.layers.platform.seen import ClusterSeen, look
-from disco.layers.servers.artifacts import ArtifactsOutputs
+from disco.layers.platform.oncluster import OnCluster
+from disco.layers.platform.seen import ClusterSeen
+from disco.layers.platform.vault_clients import VaultClient, VaultNeeds, client
+from disco.layers.rules import rules
 from disco.stack.model import Model, var
 from disco.stack.secret import SecretName
 
 NAMESPACE = "monitoring"
 NAME = "prometheus"
-RULES = Path(__file__).resolve().parents[4] / "rules"
 GRACE_S = 120  # that its chart gives it to end
 ETCD_METRICS, SCHEDULER, CONTROLLER_MANAGER = 2381, 10259, 10257
 
@@ -64,14 +65,28 @@ class PrometheusSpec(Model):
     """The size of its volume; it can't be changed later."""
     remote_write: tuple[RemoteWrite, ...] = var((), max_length=8)
     """Where samples are sent besides."""
+    vault: VaultNeeds = VaultNeeds()
+    """What its pods may do in the vault."""
     prevent_destroy: bool = False
     """Whether what would destroy its data is refused until this is false again."""
     on_drift: Literal["mend", "report"] = "mend"
     """What is done about changes that people made by hand: mended, or only reported."""
 
 
+class PrometheusWithBrought(PrometheusSpec):
+    """What a stack file says, and what its components bring to be watched."""
+
+    rules: dict[str, str] = var({})
+    """Texts of rules by the name of their file."""
+    scrapes: tuple[dict[str, Any], ...] = ()
+    """Jobs, as Prometheus' own configuration has them."""
+
+
 class PrometheusOutputs(Outputs):
+    """interval: how often every target is asked, as Prometheus writes durations."""
+
     url: str
+    interval: str = "15s"
 
 
 @dataclass(frozen=True)
@@ -95,30 +110,33 @@ def _namespace() -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
 
 
-class Prometheus(Component):
+class Prometheus(OnCluster):
     """Metrics of servers, kubelets, control plane, vault and chains, with alert rules."""
 
-    layer = Layer.PLATFORM
     section = "prometheus"
     spec: PrometheusSpec
-    kubernetes: KubernetesOutputs
-    artifacts: ArtifactsOutputs
+    alerts: AlertsOutputs | None
 
     @classmethod
     def wants(cls, spec: PrometheusSpec) -> tuple[str, ...]:
         return ("images/metrics",)
 
+    @classmethod
+    def dashboards(cls, spec: PrometheusSpec) -> Mapping[str, str]:
+        return {"prometheus": shipped("prometheus"), "disco": shipped("disco")}
+
+    @classmethod
+    def rules(cls, spec: PrometheusSpec) -> Mapping[str, str]:
+        """Those that need nothing but it: about what is not there they keep still."""
+        return rules("alerts", "chain", "cluster", "disco", "hosts", "logs", "vault")
+
+    @classmethod
+    def vault_client(cls, spec: PrometheusSpec) -> VaultClient | None:
+        return client(cls.section, NAMESPACE, NAME, spec.vault)
+
     def outputs(self, seen: ClusterSeen) -> PrometheusOutputs:
-        return PrometheusOutputs(url=f"http://{NAME}.{NAMESPACE}:9090")
-
-    def nothing(self) -> ClusterSeen:
-        return ClusterSeen()
-
-    async def observe(self, world: World) -> ClusterSeen:
-        return await look(world, self.kubernetes.cluster, list(self._all_steps()))
-
-    def steps(self, seen: ClusterSeen) -> Iterator[Step]:
-        return pending(self._all_steps(), seen.done)
+        url = f"http://{NAME}.{NAMESPACE}:9090"
+        return PrometheusOutputs(url=url, interval=self.spec.scrape_interval)
 
     def _all_steps(self) -> Iterator[Step]:
         cluster = self.kubernetes.cluster
@@ -164,14 +182,18 @@ class Prometheus(Component):
 
     def _values(self) -> dict[str, Any]:
         planes = [h.address for h in self.kubernetes.control_planes]
+        brought = self.spec if isinstance(self.spec, PrometheusWithBrought) else None
         return {
             "image": self.artifacts.image("prometheus"),
             "nodeExporter": {"image": self.artifacts.image("node-exporter")},
             "scrapeInterval": self.spec.scrape_interval,
             "retention": {"time": self.spec.retention, "size": self.spec.retention_size},
             "storage": {"size": self.spec.storage},
+            "externalLabels": {"stack": self.place.root.name},
+            "alertmanagers": list(self.alerts.addresses) if self.alerts else [],
             "remoteWrite": [self._remote(i, r) for i, r in enumerate(self.spec.remote_write)],
-            "rules": {p.name: p.read_text() for p in sorted(RULES.glob("*.yaml"))},
+            "rules": dict(sorted(brought.rules.items())) if brought else {},
+            "scrapeConfigs": list(brought.scrapes) if brought else [],
             "controlPlane": {
                 "etcd": [f"{a}:{ETCD_METRICS}" for a in planes],
                 "scheduler": [f"{a}:{SCHEDULER}" for a in planes],

@@ -3,6 +3,7 @@ a share that is sealed for that member alone."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from disco.engine.errors import DiscoError, WrongUse
@@ -45,9 +46,11 @@ def kept(store: Store, threshold: int = 1) -> Quorum:
     return Quorum(holders, threshold if holders else 1)
 
 
-def secrets_of(keys: list[str], root_token: str, quorum: Quorum) -> dict[str, dict[str, str]]:
-    """What a vault told at its init, as it is kept: who holds a share, and the rest."""
-    init = {"root_token": root_token}
+def secrets_of(
+    keys: list[str], access: Mapping[str, str], quorum: Quorum
+) -> dict[str, dict[str, str]]:
+    """A vault's shares as they are kept, each for its holder, and what DISCO gets in by."""
+    init = {name: value for name, value in access.items() if name != OWN_KEY}
     if not quorum.holders:
         return {KEYS: {**init, OWN_KEY: keys[0]}}
     shares = {share(n).name: {FIELD: k} for n, k in zip(quorum.holders, keys, strict=True)}
@@ -85,5 +88,5 @@ def sealed(where: str, pods: list[str], quorum: Quorum) -> DiscoError:
         "the vault is sealed, and its holders have to open it",
         where=where,
         why=f"{', '.join(pods)} sealed; it takes {quorum}",
-        fix="each of them, on their own machine: disco vault unseal; then this once more",
+        fix="each of them, on their own machine: disco vault unseal; then disco apply",
     )

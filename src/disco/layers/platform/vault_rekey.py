@@ -23,6 +23,7 @@ from disco.engine.errors import DiscoError
 from disco.engine.gate import Report
 from disco.engine.secret import SecretRef
 from disco.kube.reader import Kube
+from disco.layers.platform import vault_access
 from disco.layers.platform.openbao import NAME, NAMESPACE, OpenBao, VaultAction
 from disco.layers.platform.quorum import (
     KEYS,
@@ -36,7 +37,6 @@ from disco.layers.platform.quorum import (
 from disco.store.store import Store
 from disco.store.team.layout import share_of
 
-ROTATE = "sys/rotate/root"
 TWICE = "already been provided"
 
 
@@ -76,7 +76,7 @@ class Rotation:
     @classmethod
     async def read(cls, bao: OpenBao, token: str) -> tuple[Rotation, tuple[int, int]]:
         """And how many shares it makes, and how many of them it will take."""
-        data = (await bao.call(token, "GET", f"{ROTATE}/init"))["data"]
+        data = (await bao.call(token, "GET", f"{await rotates(bao)}/init"))["data"]
         made = cls(
             bool(data["started"]),
             str(data.get("nonce", "")),
@@ -95,8 +95,8 @@ class Rekeyer:
 
     async def __call__(self, action: RekeyVault, report: Report) -> None:
         refuse_strangers(self._store, action.quorum)
-        bao = OpenBao(self._kube, action.cluster)
-        token = self._store.lookup(SecretRef(KEYS, "root_token"))
+        bao = OpenBao(self._kube, action.cluster, self._store.lookup)
+        token = await vault_access.token(bao, self._store.fields(KEYS))
         key = self._store.lookup(action.share)
         now, asks = await Rotation.read(bao, token)
         if now.verifies and now.verifies == noted(self._store):
@@ -107,7 +107,7 @@ class Rekeyer:
             now.verifies or asks != (action.quorum.shares, action.quorum.threshold)
         ):
             report("an earlier rekey was cut off: beginning again", None)
-            await bao.call(token, "DELETE", f"{ROTATE}/init")
+            await bao.call(token, "DELETE", f"{await rotates(bao)}/init")
             now = Rotation(False)
         if not now.started:
             body = {
@@ -115,14 +115,14 @@ class Rekeyer:
                 "secret_threshold": action.quorum.threshold,
                 "require_verification": True,
             }
-            await bao.call(token, "POST", f"{ROTATE}/init", body)
+            await bao.call(token, "POST", f"{await rotates(bao)}/init", body)
             now, _ = await Rotation.read(bao, token)
         told = await self._give(bao, token, now.nonce, key, action.member)
         if not told.get("complete"):
             return
         keys: list[str] = told["keys_base64"]
         nonce = str(told["verification_nonce"])
-        self._keep(keys, token, nonce, action.quorum)
+        self._keep(keys, nonce, action.quorum)
         await self._prove(bao, token, nonce, keys[: action.quorum.threshold])
 
     async def _give(
@@ -130,9 +130,8 @@ class Rekeyer:
     ) -> Mapping[str, Any]:
         body = {"key": key, "nonce": nonce}
         try:
-            found: Mapping[str, Any] = (await bao.call(token, "POST", f"{ROTATE}/update", body))[
-                "data"
-            ]
+            path = f"{await rotates(bao)}/update"
+            found: Mapping[str, Any] = (await bao.call(token, "POST", path, body))["data"]
             return found
         except DiscoError as error:
             if TWICE in error.why:
@@ -141,10 +140,10 @@ class Rekeyer:
                 raise before_again(error.why) from None
             raise
 
-    def _keep(self, keys: list[str], token: str, nonce: str, quorum: Quorum) -> None:
+    def _keep(self, keys: list[str], nonce: str, quorum: Quorum) -> None:
         """In one commit: the new shares, none of the old ones, and the note that has these."""
         store = self._store
-        new = secrets_of(keys, token, quorum)
+        new = secrets_of(keys, store.fields(KEYS), quorum)
         owed = [n for n in store.owed() if n.startswith(share_of(""))]
         old = [share(n).name for n in kept(store).holders]
         gone = dict.fromkeys(n for n in (*old, *owed) if n not in new)
@@ -156,13 +155,19 @@ class Rekeyer:
         for key in keys:
             body = {"key": key, "nonce": nonce}
             try:
-                told = (await bao.call(token, "POST", f"{ROTATE}/verify", body))["data"]
+                path = f"{await rotates(bao)}/verify"
+                told = (await bao.call(token, "POST", path, body))["data"]
             except DiscoError as error:
                 if TWICE not in error.why:
                     raise
                 continue
             if told.get("complete"):
                 self._store.discard(REKEYING)
+
+
+async def rotates(bao: OpenBao) -> str:
+    """Where new shares are made: of the key that opens it, or of one that does not."""
+    return "sys/rotate/recovery" if await bao.opens_itself() else "sys/rotate/root"
 
 
 def noted(store: Store) -> str:

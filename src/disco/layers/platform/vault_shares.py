@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,9 +9,8 @@ from typing import ClassVar
 from disco.engine.errors import DiscoError
 from disco.engine.gate import Report
 from disco.engine.secret import SecretRef
-from disco.kube.errors import translated
 from disco.kube.reader import Kube
-from disco.layers.platform import vault_rekey
+from disco.layers.platform import vault_access, vault_rekey, vault_restoring
 from disco.layers.platform.openbao import (
     KEYS,
     NAME,
@@ -23,6 +21,7 @@ from disco.layers.platform.openbao import (
     VaultAction,
 )
 from disco.layers.platform.quorum import REKEYING, Quorum
+from disco.layers.platform.vault_pods import restart, statuses
 from disco.store.store import Store
 
 WRONG = "(400)"
@@ -71,7 +70,13 @@ class ShareExecutors:
         self._kube, self._store = kube, store
 
     async def give(self, action: GiveShare, report: Report) -> None:
-        bao, key = OpenBao(self._kube, action.cluster), self._store.lookup(action.share)
+        bao, key = (
+            OpenBao(self._kube, action.cluster, self._store.lookup),
+            self._store.lookup(action.share),
+        )
+        await vault_restoring.settle(
+            self._kube, action.cluster, self._store, action.replicas, bao, report
+        )
         wrong: list[tuple[int, DiscoError]] = []
         opened = False
         for pod, seal in (await statuses(bao, action.replicas)).items():
@@ -91,20 +96,18 @@ class ShareExecutors:
             raise _refused(wrong[0][0], action.member)
         if opened:
             self._store.discard(REKEYING)  # these are the right ones
+            self._store.discard(vault_restoring.RESTORING)
 
     async def seal(self, action: SealVault, report: Report) -> None:
-        bao = OpenBao(self._kube, action.cluster)
-        token = self._store.lookup(SecretRef(KEYS, "root_token"))
-        http = self._kube.http(action.cluster)
+        bao = OpenBao(self._kube, action.cluster, self._store.lookup)
+        token = await vault_access.token(bao, self._store.fields(KEYS))
         open_ = await _unsealed(bao, action.replicas)
         for pod in open_:
             if await bao.leads(pod):
                 await bao.seal(pod, token)
         for pod in await _unsealed(bao, action.replicas):  # only who leads can be asked to
-            path = f"/api/v1/namespaces/{NAMESPACE}/pods/{NAME}-{pod}"
             report(f"{NAME}-{pod} starts anew, sealed", None)
-            with translated(action.cluster, f"delete {path}"):
-                await http.delete(path, params={"gracePeriodSeconds": "0"})
+            await restart(self._kube, action.cluster, pod)
 
         async def test() -> str:
             found = [await bao.seal_status(pod) for pod in range(action.replicas)]
@@ -116,33 +119,9 @@ class ShareExecutors:
         )
 
 
-async def statuses(bao: OpenBao, replicas: int) -> dict[int, SealStatus | DiscoError]:
-    """Of each pod, or why it does not answer."""
-
-    async def one(pod: int) -> SealStatus | DiscoError:
-        try:
-            return await bao.seal_status(pod)
-        except DiscoError as error:
-            return error
-
-    return dict(enumerate(await asyncio.gather(*(one(i) for i in range(replicas)))))
-
-
 async def _unsealed(bao: OpenBao, replicas: int) -> list[int]:
     found = await statuses(bao, replicas)
     return [i for i, s in found.items() if isinstance(s, SealStatus) and not s.sealed]
-
-
-async def leader(bao: OpenBao, found: Mapping[int, SealStatus | DiscoError]) -> int | None:
-    """The pod that leads, as it says itself."""
-    for pod, seal in found.items():
-        if isinstance(seal, SealStatus) and not seal.sealed:
-            try:
-                if await bao.leads(pod):
-                    return pod
-            except DiscoError:  # it went, or is not sure yet: then none leads as far as we know
-                continue
-    return None
 
 
 def told(found: Mapping[int, SealStatus | DiscoError], quorum: Quorum, me: str = "") -> list[str]:
@@ -154,6 +133,8 @@ def told(found: Mapping[int, SealStatus | DiscoError], quorum: Quorum, me: str =
             lines.append(f"{NAME}-{pod} does not answer: {seal.why or seal.what}")
         elif not seal.initialized:
             lines.append(f"{NAME}-{pod} has no data: it joins a pod that is unsealed")
+        elif seal.sealed and seal.auto:
+            lines.append(f"{NAME}-{pod} is sealed, and opens itself when it starts: disco apply")
         elif seal.sealed:
             missing = seal.threshold - seal.given
             names = " or ".join(others) if missing == 1 else f"{missing} of {', '.join(others)}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Literal
 
 import pydantic
 
+from disco.dashboards import shipped
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, StatusLine, Step, World, pending
 from disco.engine.errors import DiscoError, Several
@@ -83,6 +84,10 @@ class LocalServers(Component):
     @classmethod
     def wants(cls, spec: LocalServersSpec) -> tuple[str, ...]:
         return (ROOT,)
+
+    @classmethod
+    def dashboards(cls, spec: LocalServersSpec) -> Mapping[str, str]:
+        return {"servers": shipped("servers")}
 
     @property
     def network(self) -> Network:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from disco.dashboards import shipped
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, StatusLine, Step, World
 from disco.engine.errors import DiscoError, Several
@@ -63,6 +64,10 @@ class SshServers(Component):
     layer = Layer.SERVERS
     section = "servers"
     spec: SshServersSpec
+
+    @classmethod
+    def dashboards(cls, spec: SshServersSpec) -> Mapping[str, str]:
+        return {"servers": shipped("servers")}
 
     @property
     def hosts(self) -> tuple[Host, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -65,7 +66,10 @@ class Replay:
         open_ = [(p, c) for p, (_, c) in both.items() if p not in same and p not in self.choose]
         if open_:
             raise self._conflict(open_)
-        head, chosen = self.theirs, {**self.choose, **dict.fromkeys(same, False)}
+        times = _times(changes)
+        # Of a secret that I changed several times there is more to tell than how it is now.
+        once = (p for p in same if times[p] == 1 or not layout.secret_of(p))
+        head, chosen = self.theirs, {**self.choose, **dict.fromkeys(once, False)}
         apart = not self.at_once or any(_changes_team(c) for c in changes.values())
         if not apart and (together := self._all(mine, changes, chosen, make)):
             return together
@@ -80,11 +84,14 @@ class Replay:
         chosen: Mapping[str, bool],
         make: MakeCommit,
     ) -> str | None:
-        """All of my commits as one, which says of each what it said. None where they take each
-        other back: one commit would hold nothing, and tell nothing of them."""
+        """All of my commits as one, which says of each what it said. None where one takes another
+        back: the one would hold nothing of either, and be gone with the rest that it tells of."""
         blobs: dict[str, str | None] = {}
         for commit in mine:
             blobs |= self._of_secrets(commit, changes[commit.id], self.theirs, chosen)
+        times = _times(changes)
+        if any(blob is None and times[path] > 1 for path, blob in blobs.items()):
+            return None
         now = self.git.tree(self.theirs)
         blobs = {p: b for p, b in blobs.items() if now.get(p) != b}
         told = [line for c in mine for line in c.message.splitlines()]
@@ -219,6 +226,11 @@ class Replay:
     def _resealed(self, secret: str, blob: str, team: Team) -> str:
         content = self._content(secret, blob)
         return self.git.blob(seal(secret, content, team.recipients(secret)))
+
+
+def _times(changes: Mapping[str, list[Entry]]) -> Counter[str]:
+    """How many of these commits change a path."""
+    return Counter(e.path for entries in changes.values() for e in entries)
 
 
 def why_owed(before: Team, after: Team, secret: str) -> str:

@@ -194,6 +194,19 @@ class Repository:
         blob = self.tree().get(path)
         return None if blob is None else self.git.read(blob)
 
+    def agreed(self, path: str, *, ask: bool) -> bytes | None:
+        """A file as the remote has it, as far as is known; where there is none, as it is here.
+
+        ask: the remote, now. Raises Conflict where both changed it; DiscoError where it is away.
+        """
+        if ask:
+            self.sync()
+        head, shared = self.head(), self.memory.known.shared
+        if not self.url or head == shared:
+            return self.file(path)
+        blob = None if shared == ZERO else self.git.tree(shared).get(path)
+        return None if blob is None else self.git.read(blob)
+
     def me(self) -> str:
         """My name in the team. Raises WrongUse for somebody who is not in it."""
         name = self.team().name_of(self.own.public)
