@@ -109,15 +109,21 @@ def lab_stack(folder: Path, text: str) -> Iterator[LabStack]:
         stack.down()
 
 
-def until(what: str, test: Callable[[], Any], within_s: float, pause_s: float = 0.5) -> Any:
-    """Poll until `test` gives something true. Fails with what was seen last."""
+def until(
+    what: str,
+    test: Callable[[], Any],
+    within_s: float,
+    pause_s: float = 0.5,
+    told: Callable[[], Any] | None = None,
+) -> Any:
+    """Poll until `test` gives something true. Fails with what was seen last, or what `told` says."""
     ends = time.monotonic() + within_s
     while True:
         seen = test()
         if seen:
             return seen
         assert time.monotonic() < ends, (
-            f"gave up after {within_s:.0f} s waiting until {what}: {seen}"
+            f"gave up after {within_s:.0f} s waiting until {what}: {told() if told else seen}"
         )
         time.sleep(pause_s)
 

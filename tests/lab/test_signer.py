@@ -144,7 +144,7 @@ def test_keys_come_back_with_what_was_signed_and_blocks_go_on(stack: LabStack, t
         assert signed_at_home(t, validator) > lease["signed"]["height"]
         made = t.kubectl(*NODE, "exec", validator, "--", "cat", KEY_FILE)
         assert json.loads(made)["address"] == lease["address"]
-    until("nothing is left of the signers", lambda: not of_signers(t), 120)
+    until("nothing is left of them", lambda: not of_signers(t), 120, told=lambda: of_signers(t))
     code, rows = t.checks("chain")
     assert code == 0, rows
     assert no_double_signs(t, height(stack, "validator-0")) > before

@@ -48,7 +48,12 @@ def test_three_nodes_are_ready_and_carry_one_validator_each(three: LabStack) -> 
 
 
 def test_a_full_node_follows_and_clients_are_sent_to_it(three: LabStack) -> None:
-    until("the full node follows", lambda: synced(three, "node-0", "validator-0"), 60)
+    until(
+        "the full node follows",
+        lambda: synced(three, "node-0", "validator-0"),
+        60,
+        told=lambda: (status_of(three, "node-0"), status_of(three, "validator-0")),
+    )
     rpc = json.loads(kubectl(three, "-n", "akash", "get", "endpoints", "rpc", "-o", "json"))
     behind_rpc = {a["targetRef"]["name"] for s in rpc["subsets"] for a in s["addresses"]}
     assert behind_rpc == {"node-0"}
