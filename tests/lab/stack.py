@@ -116,7 +116,7 @@ def until(
     pause_s: float = 0.5,
     told: Callable[[], Any] | None = None,
 ) -> Any:
-    """Poll until `test` gives something true. Fails with what was seen last, or what `told` says."""
+    """Poll until `test` gives something true. Fails with what was last seen, or `told` says."""
     ends = time.monotonic() + within_s
     while True:
         seen = test()

@@ -183,6 +183,7 @@ def vault_seen(made: Vault, seen: Case) -> VaultSeen:
         cluster,
         *seals,
         shares,
+        begun=bool(holders or not seals[0]),
         shows_other=seen.get("shows_other", False),
         strangers=tuple(seen.get("strangers", ())),
     )

@@ -70,7 +70,7 @@ class VaultOutputs(Outputs):
 @dataclass(frozen=True)
 class VaultSeen:
     """shares: who holds them by the store, of a vault that is there. waits: pods that are sealed
-    until these give theirs. half_begun: an init was cut off before it was done with. shows_other:
+    until these give theirs. begun: it has its key, of an init that was not cut off. shows_other:
     a pod shows another certificate than the store has. strangers: roles of components that nobody
     declares."""
 
@@ -79,7 +79,7 @@ class VaultSeen:
     is_set_up: bool = False
     shares: Quorum = field(default_factory=Quorum)
     waits: tuple[str, ...] = ()
-    half_begun: bool = False
+    begun: bool = False
     shows_other: bool = False
     strangers: tuple[str, ...] = ()
 
@@ -133,15 +133,16 @@ class Vault(Component):
         if not needed <= seen.secrets or f"{NAMESPACE}/{NAME}" not in seen.releases:
             return VaultSeen(seen)
         store, shares, replicas = world[Store], Quorum(), self.spec.replicas
-        bao, half = OpenBao(world[Kube], cluster, store.lookup), store.has_kept(BEGUN)
+        bao, begun = OpenBao(world[Kube], cluster, store.lookup), False
         other = bool(await vault_certificate.others(bao, store, replicas))
         try:
             statuses = await asyncio.gather(*(bao.seal_status(i) for i in range(replicas)))
+            begun = any(s.initialized for s in statuses) and not store.has_kept(BEGUN)
             shares, waits = _by_holders(statuses, store)
             if any(s.sealed or not s.initialized for s in statuses):
-                return VaultSeen(seen, True, False, shares, waits, half, other)
+                return VaultSeen(seen, True, False, shares, waits, begun, other)
             if await rolling_out(world[Kube], cluster):  # who is replaced comes up sealed
-                return VaultSeen(seen, True, False, shares, (), half, other)
+                return VaultSeen(seen, True, False, shares, (), begun, other)
             keys = store.fields(KEYS)
             token = await vault_access.token(bao, keys)
             setup = await bao.read(token, SETUP)
@@ -151,9 +152,9 @@ class Vault(Component):
             strangers = await self._strangers(bao, token, setup)
             wrong = await self._wrong(bao, token, store.lookup) if same else {}
         except DiscoError:  # pods that don't answer have yet to be waited for
-            return VaultSeen(seen, True, False, shares, (), False, other)
+            return VaultSeen(seen, True, False, shares, (), begun, other)
         is_set_up = same and not any((*wrong.values(), *strangers)) and ROOT not in keys
-        return VaultSeen(seen, False, is_set_up, shares, (), half, other, strangers)
+        return VaultSeen(seen, False, is_set_up, shares, (), begun, other, strangers)
 
     async def _wrong(self, bao: OpenBao, token: str, lookup: Lookup) -> dict[str, str]:
         """What of a vault that was set up is otherwise than declared, and can be put back: a key
@@ -183,7 +184,7 @@ class Vault(Component):
             for n in seen.strangers
         ]
         wanted = self.spec.quorum
-        if _is_begun(seen) and seen.shares != wanted:
+        if seen.begun and seen.shares != wanted:
             now = str(seen.shares) if seen.shares.holders else "the store's key"
             does = "recovers" if self.spec.seal else "opens"
             told.append(
@@ -217,7 +218,7 @@ class Vault(Component):
         done = set(seen.cluster.done)
         if not self._reloads(seen):
             done.add(self._reload.identity)
-        if _is_begun(seen):
+        if seen.begun:
             done.add(self._init.identity)
         if not seen.sealed:
             if self._release.identity in done:  # else it replaces pods
@@ -435,11 +436,6 @@ class Vault(Component):
                 )
             )
         return lines
-
-
-def _is_begun(seen: VaultSeen) -> bool:
-    """Whether it has its key, as far as that can be seen."""
-    return bool(seen.shares.holders or not seen.sealed) and not seen.half_begun
 
 
 def _by_holders(statuses: Sequence[SealStatus], store: Store) -> tuple[Quorum, tuple[str, ...]]:
