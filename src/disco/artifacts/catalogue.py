@@ -24,6 +24,7 @@ SET_PREFIX = "images/"
 Arch = Literal["amd64", "arm64"]
 Pins = dict[Arch, str]
 NOTHING: Any = pydantic.Field(default_factory=dict)
+PLAIN = r"^[A-Za-z0-9 .*(),_=-]+$"  # as sed and a shell take it, in quotes
 
 
 def _only_sha256(pins: dict[str, str]) -> dict[str, str]:
@@ -116,13 +117,26 @@ class Build(Model):
         return self
 
 
-class Added(Model):
-    """Files that upstream makes for its releases and that are not in its Go module."""
+class Replaced(Model):
+    """Words of one line of a file, and what stands there instead."""
+
+    file: str
+    """Its path in the module."""
+    old: str = pydantic.Field(pattern=PLAIN)
+    """As it stands there, once."""
+    new: str = pydantic.Field(pattern=PLAIN)
+
+
+class Changed(Model):
+    """A Go module that is built otherwise than it is published."""
 
     module: str
-    """Path of the module that needs them."""
-    files: dict[str, str]
-    """What is written instead, by the file's path in the module."""
+    """Its path."""
+    files: dict[str, str] = NOTHING
+    """Files that upstream makes for its releases and that are not in it: what is written instead,
+    by the file's path in the module."""
+    replaces: tuple[Replaced, ...] = ()
+    """What upstream has no setting for."""
 
 
 class GoModule(Model):
@@ -134,8 +148,8 @@ class GoModule(Model):
     """Build tags."""
     ldflags: tuple[str, ...] = ()
     """Flags of the linker."""
-    adds: Added | None = None
-    """What one of the modules that it needs does not compile without."""
+    changes: Changed | None = None
+    """What is otherwise in one of the modules that it needs."""
     seconds: float
     """What a cold build usually takes, in seconds."""
     cache_bytes: int

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from disco.artifacts import gocopy
 from disco.artifacts.cache import Cache, content_key, disk_full
-from disco.artifacts.catalogue import Added, Catalogue, GoBuild, GoModule, entry_data
+from disco.artifacts.catalogue import Catalogue, Changed, GoBuild, GoModule, entry_data
 from disco.artifacts.machine import this_arch
 from disco.artifacts.process import Ended, output, run
 from disco.artifacts.tree import file_sha256
@@ -65,7 +65,7 @@ class GoTarget:
     def plain(self) -> str:
         variables = " ".join(f"{k}={shlex.quote(v)}" for k, v in sorted(FIXED_ENVIRONMENT.items()))
         folder = f"build/{self.module.dir}"
-        enter = gocopy.plain(self.module.adds, folder) if self.module.adds else f"cd {folder}"
+        enter = gocopy.plain(self.module.changes, folder) if self.module.changes else f"cd {folder}"
         return f"{enter} && {variables} {shlex.join(self.command())}"
 
 
@@ -97,7 +97,7 @@ def source_inputs(catalogue: Catalogue, name: str, build: GoBuild) -> str:
     """Digest of everything but the toolchain that decides a program's bytes."""
     module = catalogue.modules[build.module]
     folder = build_folder() / module.dir
-    ours = entry_data(module, {"seconds", "cache_bytes", *([] if module.adds else ["adds"])})
+    ours = entry_data(module, {"seconds", "cache_bytes", *([] if module.changes else ["changes"])})
     sources = {str(p.relative_to(folder)): file_sha256(p) for p in _own_files(folder, build)}
     program = catalogue.program(name)
     return content_key([name, program.version, build.package, this_arch(), ours, sources])
@@ -142,8 +142,8 @@ async def build_go(cache: Cache, target: GoTarget, out: Path, report: Report) ->
     """
     version = toolchain()
     _check_toolchain(version, target.folder / "go.mod")
-    if target.module.adds:
-        target = replace(target, folder=await _copied(cache, target, target.module.adds, out))
+    if target.module.changes:
+        target = replace(target, folder=await _copied(cache, target, target.module.changes, out))
     remaining, total = await _amount(cache, target)
     check_space(cache, round(target.module.cache_bytes * remaining / max(total, 1)))
     progress = _Progress(total, remaining, report)
@@ -155,15 +155,15 @@ async def build_go(cache: Cache, target: GoTarget, out: Path, report: Report) ->
     return version
 
 
-async def _copied(cache: Cache, target: GoTarget, added: Added, out: Path) -> Path:
-    """The folder of the target's module, with a whole copy of the module that lacks files."""
+async def _copied(cache: Cache, target: GoTarget, changed: Changed, out: Path) -> Path:
+    """The folder of the target's module, with a changed copy of a module that it needs."""
     code, told, err = await output(
-        gocopy.where(added), env=go_environment(cache), cwd=target.folder
+        gocopy.where(changed), env=go_environment(cache), cwd=target.folder
     )
     if code != 0:
         raise _failed(cache, target, Ended(code, tuple(err.splitlines())))
-    copy = await asyncio.to_thread(gocopy.copied, added, target.folder, Path(told.strip()), out)
-    code, _, err = await output(gocopy.replacing(added), env=go_environment(cache), cwd=copy)
+    copy = await asyncio.to_thread(gocopy.copied, changed, target.folder, Path(told.strip()), out)
+    code, _, err = await output(gocopy.replacing(changed), env=go_environment(cache), cwd=copy)
     if code != 0:
         raise _failed(cache, target, Ended(code, tuple(err.splitlines())))
     return copy

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from disco.artifacts import gocopy
 from disco.artifacts.cache import Cache
-from disco.artifacts.catalogue import Added, Catalogue, GoModule, catalogue
+from disco.artifacts.catalogue import Catalogue, Changed, GoModule, Replaced, catalogue
 from disco.artifacts.gobuild import (
     GoTarget,
     build_folder,
@@ -184,13 +185,45 @@ def test_a_module_gets_what_it_lacks_beside_the_go_mod_that_names_it(tmp_path: P
     (module / "ui" / "web.go").write_text("package ui\n")
     (module / "ui" / "web.go").chmod(0o444)
     (module / "ui").chmod(0o555)  # as Go leaves its cache
-    added = Added(module="example.test/theirs", files={"ui/app/page.html": "<p>ours</p>"})
-    main = gocopy.copied(added, folder, module, out)
+    changed = Changed(module="example.test/theirs", files={"ui/app/page.html": "<p>ours</p>"})
+    main = gocopy.copied(changed, folder, module, out)
     assert (main / "source" / "ui" / "app" / "page.html").read_text() == "<p>ours</p>"
     assert (main / "source" / "ui" / "web.go").read_text() == "package ui\n"
     assert not (module / "ui" / "app").exists()
     shutil.rmtree(main)
-    assert "./source" in gocopy.plain(added, "build/x")
+    assert "./source" in gocopy.plain(changed, "build/x")
+
+
+WORDS = Replaced(file="wait.go", old="wait(10*time.Second)", new="wait(time.Second)")
+
+
+def test_words_are_replaced_as_the_plain_commands_replace_them(tmp_path: Path) -> None:
+    module = tmp_path / "theirs"
+    module.mkdir()
+    like = "wait(time.Second) // wait(10xtime.Second)\n"
+    (module / "wait.go").write_text(f"{like}wait(10*time.Second)\n")
+    folder = tmp_path / "ours"
+    folder.mkdir()
+    changed = Changed(module="example.test/theirs", replaces=(WORDS,))
+    main = gocopy.copied(changed, folder, module, tmp_path)
+    found = (main / "source" / "wait.go").read_text()
+    assert found == f"{like}wait(time.Second)\n"
+
+    shutil.copytree(module, tmp_path / "source")
+    (sed,) = [c for c in gocopy.plain(changed, "build/x").split(" && ") if c.startswith("sed")]
+    subprocess.run(["bash", "-c", sed], cwd=tmp_path, check=True)
+    assert (tmp_path / "source" / "wait.go").read_text() == found
+
+
+@pytest.mark.parametrize("text", ["wait(5)\n", "wait(10*time.Second); wait(10*time.Second)\n"])
+def test_words_that_upstream_changed_are_not_replaced_by_guess(tmp_path: Path, text: str) -> None:
+    module = tmp_path / "theirs"
+    module.mkdir()
+    (module / "wait.go").write_text(text)
+    (tmp_path / "ours").mkdir()
+    changed = Changed(module="example.test/theirs", replaces=(WORDS,))
+    with pytest.raises(DiscoError, match=r"stands there (0|2) times"):
+        gocopy.copied(changed, tmp_path / "ours", module, tmp_path)
 
 
 @needs_go
@@ -206,8 +239,8 @@ async def test_a_module_that_needs_files_is_built_with_them_the_same_everywhere(
     folder.mkdir()
     needs = "require example.test/theirs v0.0.0\nreplace example.test/theirs => ../theirs\n"
     (folder / "go.mod").write_text(f"module example.test/x\n\ngo 1.26\n\n{needs}")
-    added = Added(module="example.test/theirs", files={"tool/page.txt": "here"})
-    spec = GoModule(dir=".", seconds=1, cache_bytes=1000, adds=added)
+    changed = Changed(module="example.test/theirs", files={"tool/page.txt": "here"})
+    spec = GoModule(dir=".", seconds=1, cache_bytes=1000, changes=changed)
     target = GoTarget(spec, folder, {"tool": "example.test/theirs/tool"})
     digests = set()
     for name in ("one", "two/deeper"):
