@@ -89,6 +89,7 @@ def test_a_second_pod_of_a_signer_is_refused_and_the_first_signs_on(
         until("the first signs on", lambda: signed_by_signer(t, 0) > before + 2, 60)
     finally:
         t.kubectl(*NODE, "scale", "statefulset", "signer-0", "--replicas", "1")
+        t.kubectl(*NODE, "delete", "persistentvolumeclaim/state-signer-0-1", "--wait=false")
 
 
 def test_an_older_state_that_is_put_back_is_refused(stack: LabStack, t: Tools) -> None:
