@@ -87,7 +87,8 @@ OTHER: dict[str, dict[str, Any]] = {
         "replicas": 5,
         "storage": "2Gi",
         "values": "{kv/akash/faucet: {key: '${secret:akash/faucet}'}}",
-        "seal": "{awskms: {region: eu-1, key: one}}",
+        "seal": "{kmip: {endpoint: 'kms.example:5696', key: one, certificate: pem, "
+        "certificate_key: '${secret:vault/kmip}'}}",
     },
     "probes": {"targets": "{site: {http: 'https://site.example/', expect: 204}}"},
     "kube_state": {"interval": "30s"},

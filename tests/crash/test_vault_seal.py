@@ -20,6 +20,10 @@ from sim.store import simulated
 TRANSIT = (
     '{transit: {url: "https://vault.example:8200", key: net, token: "${secret:vault/transit}"}}'
 )
+KMIP = (
+    '{kmip: {endpoint: "kms.example:5696", key: k, certificate: pem, '
+    'certificate_key: "${secret:vault/kmip}"}}'
+)
 HELD = IRON.replace("{replicas: 3}", f"{{replicas: 3, seal: {TRANSIT}}}")
 TEAM = HELD.replace("replicas: 3, ", "replicas: 3, holders: [anna, ben], threshold: 2, ")
 Record = Callable[[str, Any], None]
@@ -72,7 +76,7 @@ def test_no_pod_is_given_a_recovery_key(whole: Uninterrupted) -> None:
     [
         "",
         f"seal: {TRANSIT.replace('key: net', 'key: another')}",
-        "seal: {awskms: {region: eu-1, key: k}}",
+        f"seal: {KMIP}",
     ],
     ids=["none", "another-key", "another-kind"],
 )

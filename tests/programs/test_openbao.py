@@ -5,208 +5,69 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
 import signal
-import socket
-import ssl
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
 import pytest
-from charts_helm import parse_all, program, template
+from charts_helm import program
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509 import verification
 from cryptography.x509.verification import PolicyBuilder, VerificationError
+from vault_running import CLUSTER, VALUES, WITHIN_S, Direct, Running, begun, until
 
 from disco.engine.errors import DiscoError
 from disco.engine.place import Place
 from disco.engine.secret import SecretRef
-from disco.kube.access import Cluster
-from disco.kube.reader import Kube
-from disco.kube.tunnel import Server
 from disco.layers.platform import (
     check_vault,
     vault_access,
     vault_break_glass,
     vault_keys,
     vault_pki,
-    vault_rekey,
     vault_roles,
-    vault_seal,
 )
-from disco.layers.platform.openbao import AUTHORITY, HOSTS, KEYS, OpenBao, SealStatus
+from disco.layers.platform.openbao import AUTHORITY, KEYS, OpenBao
 from disco.layers.platform.quorum import OWN_KEY, Quorum
 from disco.layers.platform.vault_agent import FOLDER, Agent
 from disco.layers.platform.vault_break_glass import Attempt, BreakGlass, EndBreakGlass, Glass
 from disco.layers.platform.vault_clients import VaultCertificate
 from disco.layers.platform.vault_roles import Role
 from disco.layers.platform.vault_rotate import RotateVault, Rotator, term
-from disco.layers.platform.vault_seal import Seal
 from disco.store import certificates
 from disco.store.store import Store
 from sim.store import Folder
 
 T = TypeVar("T")
-CLUSTER = Cluster("here", "https://127.0.0.1:1", "none/ca")
 CANARY = "CANARY-5b1f"
 PROBE = Role("vault-probe", "b", "a", (("kv/data/disco/probe", ("read",)),))
 LOGS = Role("component-logs", "logs", "logs", (("kv/data/logs/*", ("create", "read", "update")),))
-WITHIN_S = 60.0
-
-
-class Direct(Kube):
-    """The same HTTPS, to a program on this machine instead of through a cluster."""
-
-    def __init__(self, port: int, authority: str) -> None:
-        super().__init__(lambda ref: authority, certificates.client_certificate)
-        self._port, self._client = (
-            port,
-            httpx2.AsyncClient(
-                verify=ssl.create_default_context(cadata=authority), trust_env=False
-            ),
-        )
-
-    async def secured(
-        self, cluster: Cluster, server: Server, path: str, method: str = "GET", **options: Any
-    ) -> httpx2.Response:
-        return await self._client.request(
-            method, f"https://127.0.0.1:{self._port}{path}", **options
-        )
-
-    async def get(self, cluster: Cluster, path: str, **params: str) -> dict[str, Any]:
-        return {"items": [{"metadata": {"name": "openbao-0"}}]}
-
-
-@dataclass
-class Running:
-    """A vault that was just begun and unsealed. keys: as DISCO keeps them."""
-
-    folder: Path
-    port: int
-    process: subprocess.Popen[bytes]
-    ca: tuple[str, str]
-    keys: dict[str, str]
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def do(self, work: Callable[[OpenBao], Awaitable[T]]) -> T:
-        async def run() -> T:
-            kube = Direct(self.port, self.ca[0])
-            try:
-                return await work(OpenBao(kube, CLUSTER, lambda ref: self.ca[0]))
-            finally:
-                await kube._client.aclose()
-
-        return asyncio.run(run())
-
-    def start(self, environment: dict[str, str]) -> None:
-        self.environment = environment
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [program("bao"), "server", f"-config={self.folder}/bao.hcl"],
-                stdout=log,
-                stderr=log,
-                env=environment,
-            )
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def certify(self, days: int) -> str:
-        crt, key = certificates.server_certificate(*self.ca, HOSTS, days)
-        (self.folder / "tls.crt").write_text(crt)
-        (self.folder / "tls.key").write_text(key)
-        return crt
-
-    @property
-    def shown(self) -> str:
-        return ssl.get_server_certificate(("127.0.0.1", self.port))
-
-    @property
-    def log(self) -> str:
-        return (self.folder / "log").read_text()
 
 
 @pytest.fixture(scope="module")
 def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with begun(tmp_path_factory.mktemp("bao"), _VALUES, {}) as running:
+    with begun(tmp_path_factory.mktemp("bao"), VALUES, {}) as running:
         running.keys = running.do(_begin)
         yield running
 
 
-@contextmanager
-def begun(folder: Path, values: dict[str, Any], variables: dict[str, str]) -> Iterator[Running]:
-    """A vault without data, with the configuration of our chart, but for paths and ports."""
-    port, other = _ports()
-    answer = template(program("helm"), "openbao", values, "test")
-    things = parse_all(answer.stdout)
-    config = next(t for t in things if t["kind"] == "ConfigMap")["data"]["bao.hcl"]
-    ca = certificates.authority("vault", 3650)
-    (folder / "ca.crt").write_text(ca[0])
-    (folder / "data").mkdir()
-    for old, new in (
-        ('"/etc/tls/', f'"{folder}/'),
-        ('"/data"', f'"{folder}/data"'),
-        ("0.0.0.0:8200", f"127.0.0.1:{port}"),
-        ("0.0.0.0:8201", f"127.0.0.1:{other}"),
-        ('service_registration "kubernetes" {}', ""),
-        ("https://openbao-0.openbao:8200", f"https://127.0.0.1:{port}"),
-    ):
-        assert old in config, old
-        config = config.replace(old, new)
-    (folder / "bao.hcl").write_text(config.replace(vault_seal.FOLDER, str(folder)))
-    made = Running(folder, port, None, ca, {})  # type: ignore[arg-type]
-    made.certify(30)
-    addresses = {
-        "BAO_RAFT_NODE_ID": "openbao-0",
-        "BAO_API_ADDR": f"https://127.0.0.1:{port}",
-        "BAO_CLUSTER_ADDR": f"https://127.0.0.1:{other}",
-    }
-    made.start({**os.environ, **addresses, **variables})
-    try:
-        yield made
-    finally:
-        made.stop()
-
-
-_VALUES: dict[str, Any] = {"replicas": 1, "tls": {"enabled": True, "secretName": "tls"}}
-
-
-def _ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], two.getsockname()[1]
-
-
 async def _begin(bao: OpenBao) -> dict[str, str]:
-    answer = await _until(lambda: bao.init(Quorum()))
+    answer = await until(lambda: bao.init(Quorum()))
     await bao.unseal(0, answer["keys_base64"][0])
     keys = {vault_access.ROOT: str(answer["root_token"]), **vault_access.fresh()}
     keys[OWN_KEY] = answer["keys_base64"][0]
-    await _until(lambda: bao.call(keys[vault_access.ROOT], "GET", "sys/mounts"))
+    await until(lambda: bao.call(keys[vault_access.ROOT], "GET", "sys/mounts"))
     return keys
-
-
-async def _until(call: Callable[[], Awaitable[T]]) -> T:
-    ends = time.monotonic() + WITHIN_S
-    while True:
-        try:
-            return await call()
-        except (DiscoError, httpx2.TransportError):
-            if time.monotonic() > ends:
-                raise
-            await asyncio.sleep(0.1)
 
 
 async def _refused(bao: OpenBao, token: str, method: str, path: str, body: Any = None) -> bool:
@@ -234,7 +95,7 @@ def test_its_role_does_what_disco_needs_and_root_is_of_no_use_any_more(vault: Ru
         await bao.call(own, "POST", "sys/auth/kubernetes", {"type": "kubernetes"})
         await vault_roles.write(bao, own, PROBE)
         write = {"data": {"value": CANARY}}
-        await _until(lambda: bao.call(own, "POST", "kv/data/disco/probe", write))
+        await until(lambda: bao.call(own, "POST", "kv/data/disco/probe", write))
         assert await bao.read(own, "disco/probe") == {"value": CANARY}
         found = await bao.call(own, "GET", "sys/storage/raft/configuration")
         assert check_vault.raft(found["data"]["config"]["servers"], ["openbao-0"]).ok
@@ -249,7 +110,7 @@ def test_its_role_does_what_disco_needs_and_root_is_of_no_use_any_more(vault: Ru
 
 def test_its_role_may_not_do_everything(vault: Running) -> None:
     async def work(bao: OpenBao) -> None:
-        own = await _until(lambda: vault_access.grant(bao, vault.keys))
+        own = await until(lambda: vault_access.grant(bao, vault.keys))
         assert await _refused(bao, own, "POST", "auth/token/create", {})
         assert await _refused(bao, own, "DELETE", "sys/audit/stdout")
         assert await _refused(bao, own, "POST", "sys/auth/userpass", {"type": "userpass"})
@@ -270,7 +131,7 @@ def test_its_role_may_not_do_everything(vault: Running) -> None:
 
 def test_roles_of_components_are_made_compared_and_removed(vault: Running) -> None:
     async def work(bao: OpenBao) -> None:
-        own = await _until(lambda: vault_access.grant(bao, vault.keys))
+        own = await until(lambda: vault_access.grant(bao, vault.keys))
         assert await vault_roles.strangers(bao, own, [LOGS]) == ()
         await vault_roles.write(bao, own, LOGS)
         assert await vault_roles.wrong(bao, own, [LOGS]) == {"component-logs": ""}
@@ -310,7 +171,7 @@ path "sys/mounts" { capabilities = ["read"] }
 
 def test_a_role_of_an_earlier_disco_is_brought_over_by_itself(vault: Running) -> None:
     async def work(bao: OpenBao) -> None:
-        own = await _until(lambda: vault_access.grant(bao, vault.keys))
+        own = await until(lambda: vault_access.grant(bao, vault.keys))
         policy = f"sys/policies/acl/{vault_access.ROLE}"
         await bao.call(own, "POST", policy, {"policy": EARLIER})
         assert await _refused(bao, own, "GET", "sys/key-status")
@@ -325,7 +186,7 @@ def test_another_key_is_written_with_and_what_was_written_is_read(
     vault: Running, tmp_path: Path
 ) -> None:
     async def work(bao: OpenBao) -> None:
-        own = await _until(lambda: vault_access.grant(bao, vault.keys))
+        own = await until(lambda: vault_access.grant(bao, vault.keys))
         before = await term(bao, own)
         rotate = Rotator(bao._kube, _store(vault, tmp_path))
         for _ in range(2):  # by a run that was cut off
@@ -369,7 +230,7 @@ def test_the_glass_is_broken_by_a_share_seen_while_it_is_and_whole_again(
     vault: Running, tmp_path: Path
 ) -> None:
     async def work(bao: OpenBao) -> None:
-        own = await _until(lambda: vault_access.grant(bao, vault.keys))
+        own = await until(lambda: vault_access.grant(bao, vault.keys))
         await vault_access.revoke_root(bao, vault.keys)
         store = _store(vault, tmp_path)
         assert (await vault_break_glass.ask(bao, own, store)).ok
@@ -396,7 +257,7 @@ def test_the_glass_is_broken_by_a_share_seen_while_it_is_and_whole_again(
 
 def test_shares_for_a_root_token_are_seen_and_forgotten(vault: Running, tmp_path: Path) -> None:
     async def work(bao: OpenBao) -> None:
-        own = await _until(lambda: vault_access.grant(bao, vault.keys))
+        own = await until(lambda: vault_access.grant(bao, vault.keys))
         store = _store(vault, tmp_path)
         await bao.call(own, "POST", f"{vault_break_glass.GENERATE}/attempt", {})
         seen = await vault_break_glass.ask(bao, own, store)
@@ -424,7 +285,7 @@ def test_an_agent_brings_what_its_role_may_read_and_a_changed_value_without_a_re
     """As a pod's agent, but for who it is: a token of the role's policy instead of a pod's."""
 
     async def prepared(bao: OpenBao) -> str:
-        own = await _until(lambda: vault_access.grant(bao, vault.keys))
+        own = await until(lambda: vault_access.grant(bao, vault.keys))
         await vault_roles.write(bao, own, LOGS)
         for name in ("logs/one", "other/one"):
             await bao.call(own, "POST", f"kv/data/{name}", {"data": {"key": "first"}})
@@ -491,7 +352,7 @@ def test_an_agent_logs_in_again_when_a_token_of_no_use_has_ended(
     role = "auth/approle/role/agent"
 
     async def prepared(bao: OpenBao) -> str:
-        own = await _until(lambda: vault_access.grant(bao, vault.keys))
+        own = await until(lambda: vault_access.grant(bao, vault.keys))
         await vault_roles.write(bao, own, LOGS)
         await bao.call(own, "POST", "kv/data/logs/one", {"data": {"key": "first"}})
         let = await _broken(bao, vault, tmp_path)
@@ -540,7 +401,7 @@ def test_an_agent_gets_a_certificate_and_the_next_one_before_it_ends(
     store = _store(vault, tmp_path)
 
     async def prepared(bao: OpenBao) -> str:
-        own = await _until(lambda: vault_access.grant(bao, vault.keys))
+        own = await until(lambda: vault_access.grant(bao, vault.keys))
         for _ in range(2):  # by a run that was cut off
             await vault_pki.make(bao, own, store.lookup, [issues], certificates.inner_authority)
         found = await vault_pki.wrong(bao, own, store.lookup, [issues], vault_pki.RENEW_DAYS)
@@ -625,7 +486,7 @@ def test_a_component_signs_with_a_key_that_nobody_gets(vault: Running, tmp_path:
     message = b"block 17"
 
     async def work(bao: OpenBao) -> tuple[str, str]:
-        own = await _until(lambda: vault_access.grant(bao, vault.keys))
+        own = await until(lambda: vault_access.grant(bao, vault.keys))
         for _ in range(2):  # by a run that was cut off
             await vault_keys.make(bao, own, ["mine"])
         assert await vault_keys.wrong(bao, own, ["mine", "none"]) == {
@@ -661,7 +522,7 @@ def test_a_component_signs_with_a_key_that_nobody_gets(vault: Running, tmp_path:
 
 def test_every_request_is_written_down_without_a_secret(vault: Running) -> None:
     async def work(bao: OpenBao) -> dict[str, Any]:
-        own = await _until(lambda: vault_access.grant(bao, vault.keys))
+        own = await until(lambda: vault_access.grant(bao, vault.keys))
         found: dict[str, Any] = (await bao.call(own, "GET", "sys/audit"))["data"]
         return found
 
@@ -694,128 +555,3 @@ def test_who_trusts_another_authority_does_not_speak_to_it(vault: Running) -> No
 
     with pytest.raises(httpx2.ConnectError, match="certificate verify failed"):
         asyncio.run(work())
-
-
-UNSEALER = "lab-unseal"  # the key, and the policy of who may use it
-
-
-def _unsealer(vault: Running) -> str:
-    """A token of the first vault that may use a key of its transit engine and nothing else."""
-
-    async def work(bao: OpenBao) -> str:
-        answer = await bao.init(Quorum())
-        await bao.unseal(0, answer["keys_base64"][0])
-        root = str(answer["root_token"])
-        await _until(lambda: bao.call(root, "POST", "sys/mounts/transit", {"type": "transit"}))
-        await bao.call(root, "POST", f"transit/keys/{UNSEALER}", {})
-        may = "\n".join(
-            f'path "transit/{does}/{UNSEALER}" {{ capabilities = ["update"] }}'
-            for does in ("encrypt", "decrypt")
-        )
-        await bao.call(root, "PUT", f"sys/policies/acl/{UNSEALER}", {"policy": may})
-        body = {"policies": [UNSEALER], "period": "24h", "no_parent": True}
-        made = await bao.call(root, "POST", "auth/token/create", body)
-        return str(made["auth"]["client_token"])
-
-    return vault.do(lambda bao: _until(lambda: work(bao)))
-
-
-@pytest.fixture
-def another(tmp_path: Path) -> Iterator[Running]:
-    """Whose transit engine opens the one under test."""
-    (tmp_path / "another").mkdir()
-    with begun(tmp_path / "another", _VALUES, {}) as running:
-        yield running
-
-
-def _opened_by(another: Running) -> Seal:
-    said = {
-        "url": f"https://127.0.0.1:{another.port}",
-        "key": UNSEALER,
-        "token": "${secret:vault/transit}",
-        "authority": another.ca[0],
-    }
-    return Seal.model_validate({"transit": said})
-
-
-async def _status(bao: OpenBao) -> SealStatus:
-    return await _until(lambda: bao.seal_status(0))
-
-
-async def _opens(bao: OpenBao) -> SealStatus:
-    async def once() -> SealStatus:
-        found = await bao.seal_status(0)
-        if found.sealed:
-            raise DiscoError("it is sealed")
-        return found
-
-    return await _until(once)
-
-
-def test_a_transit_engine_opens_it_and_its_shares_only_recover(
-    another: Running, tmp_path: Path
-) -> None:
-    """With shares: a root token, other shares; a restart without them, and none without the key."""
-    seal = _opened_by(another)
-    variables = dict.fromkeys(seal.values()["variables"], _unsealer(another))
-    assert list(variables) == ["VAULT_TOKEN"]
-    for name, text in seal.data.items():
-        if name not in variables:
-            (tmp_path / name).write_text(str(text.parts[0]))
-    values = {**_VALUES, "seal": seal.values()}
-    with begun(tmp_path, values, variables) as vault:
-        assert vault.do(_status).auto
-        answer = vault.do(lambda bao: bao.init(Quorum(("a", "b", "c"), 2)))
-        shares: list[str] = answer["recovery_keys_base64"]
-        assert len(shares) == 3 and not answer["keys_base64"]
-        found = vault.do(_opens)
-        assert (found.threshold, found.shares, found.auto) == (2, 3, True)
-        root = str(answer["root_token"])
-
-        async def recovers(bao: OpenBao) -> None:
-            await _until(lambda: bao.call(root, "GET", "sys/mounts"))
-            keys = {vault_access.ROOT: root, **vault_access.fresh()}
-            own = await vault_access.grant(bao, keys)
-            assert await bao.opens_itself()
-            assert await vault_rekey.rotates(bao) == "sys/rotate/recovery"
-            body = {"secret_shares": 2, "secret_threshold": 2, "require_verification": True}
-            await bao.call(own, "POST", "sys/rotate/recovery/init", body)
-            now, asks = await vault_rekey.Rotation.read(bao, own)
-            assert asks == (2, 2) and now.required == 2
-            for share in shares[:2]:
-                body = {"key": share, "nonce": now.nonce}
-                told = (await bao.call(own, "POST", "sys/rotate/recovery/update", body))["data"]
-            assert told["complete"] and len(told["keys_base64"]) == 2
-            await bao.call(own, "DELETE", "sys/rotate/recovery/init")
-            await bao.call(own, "POST", f"{vault_break_glass.GENERATE}/attempt", {})
-            attempt = await Attempt.read(bao, own)
-            for share in shares[1:]:
-                body = {"key": share, "nonce": attempt.nonce}
-                path = f"{vault_break_glass.GENERATE}/update"
-                told = (await bao.call(own, "POST", path, body))["data"]
-            assert told["complete"] and told["encoded_token"]
-
-        vault.do(recovers)
-        vault.stop()
-        vault.start(vault.environment)
-        began = time.monotonic()
-        vault.do(_opens)
-        print(f"open {time.monotonic() - began:.1f} s after it started, without a share")
-        vault.stop()
-        os.kill(another.process.pid, signal.SIGSTOP)
-        try:
-            vault.start(vault.environment)
-            time.sleep(3)
-
-            async def silent(bao: OpenBao) -> bool:
-                try:
-                    return (await bao.seal_status(0)).sealed
-                except (DiscoError, httpx2.TransportError):
-                    return True
-
-            assert vault.do(silent)
-        finally:
-            os.kill(another.process.pid, signal.SIGCONT)
-        vault.do(_opens)
-        assert variables["VAULT_TOKEN"] not in (tmp_path / "bao.hcl").read_text()
-        assert variables["VAULT_TOKEN"] not in vault.log

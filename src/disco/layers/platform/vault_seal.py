@@ -3,6 +3,9 @@
 The vault's root key is encrypted by that key, and each pod has it decrypted when it starts. Shares
 are recovery shares then: as many of them as it takes make new ones, or a root token, and none of
 them opens the vault. Names of settings and variables: OpenBao 2.7, docs/configuration/seal.
+
+Since 2.7 the services of clouds are plugins that OpenBao's program does not bring: it refuses to
+start with a seal of theirs.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from disco.stack.secret import SecretName
 
 IN_CLUSTER = "openbao-seal"
 FOLDER = "/etc/seal"
-AUTHORITY, CREDENTIALS = "authority.pem", "credentials.json"  # files there
+AUTHORITY = "authority.pem"  # a file there, as these:
+CERTIFICATE, CERTIFICATE_KEY = "certificate.pem", "certificate-key.pem"
 URL = r"^https?://[^@\s/?#]+(:\d+)?$"
 WORD = r"^[A-Za-z0-9._-]+$"
 Settings = dict[str, str]
@@ -56,96 +60,39 @@ class Transit(Model):
         return {AUTHORITY: Text.of(self.authority)} if self.authority else {}
 
 
-class AwsKms(Model):
-    """AWS Key Management Service."""
+class Kmip(Model):
+    """A key-management service or a hardware module that speaks KMIP 1.2 to 1.4."""
 
-    region: str = var(pattern=WORD)
-    """Where the key is."""
+    endpoint: str = var(pattern=r"^[^@\s/?#]+:\d+$")
+    """Its address and port, as `kms.example.org:5696`."""
     key: str = var(pattern=r"^[^\s\"]+$")
-    """Its id or ARN."""
-    endpoint: str = var("", pattern=rf"{URL}|^$")
-    """Another address than AWS's own."""
-    access_key: SecretName | None = None
-    """The id of an access key; none where the servers' own role may use the key."""
-    secret_key: SecretName | None = None
-    """The secret half of it."""
-
-    @pydantic.model_validator(mode="after")
-    def _whole_login(self) -> AwsKms:
-        if bool(self.access_key) != bool(self.secret_key):
-            raise ValueError("access_key and secret_key need each other")
-        return self
+    """The identifier of a key that is there, AES or RSA, and that encrypts and decrypts."""
+    certificate: str
+    """What the vault shows of itself, PEM."""
+    certificate_key: SecretName
+    """Its private key, PEM."""
+    authority: str = ""
+    """The certificate of the authority that signed the server's own, PEM; none for a public one."""
 
     def settings(self) -> Settings:
-        elsewhere = {"endpoint": self.endpoint} if self.endpoint else {}
-        return {"region": self.region, "kms_key_id": self.key, **elsewhere}
-
-    def variables(self) -> dict[str, SecretName]:
-        if not self.access_key or not self.secret_key:
-            return {}
-        return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
-
-    def files(self) -> dict[str, Text]:
-        return {}
-
-
-class GcpKms(Model):
-    """Google Cloud Key Management."""
-
-    project: str = var(pattern=WORD)
-    """The project of the key."""
-    region: str = var(pattern=WORD)
-    """Its location, as `global`."""
-    key_ring: str = var(pattern=WORD)
-    """The ring that it is in."""
-    key: str = var(pattern=WORD)
-    """Its name."""
-    credentials: SecretName
-    """The key file of a service account that may use it, JSON."""
-
-    def settings(self) -> Settings:
+        verified = {"ca_cert": f"{FOLDER}/{AUTHORITY}"} if self.authority else {}
         return {
-            "project": self.project,
-            "region": self.region,
-            "key_ring": self.key_ring,
-            "crypto_key": self.key,
-            "credentials": f"{FOLDER}/{CREDENTIALS}",
+            "endpoint": self.endpoint,
+            "kms_key_id": self.key,
+            "client_cert": f"{FOLDER}/{CERTIFICATE}",
+            "client_key": f"{FOLDER}/{CERTIFICATE_KEY}",
+            **verified,
         }
 
     def variables(self) -> dict[str, SecretName]:
         return {}
 
     def files(self) -> dict[str, Text]:
-        return {CREDENTIALS: Text.of(SecretRef.of(self.credentials))}
-
-
-class AzureKeyVault(Model):
-    """Azure Key Vault."""
-
-    tenant: str = var(pattern=WORD)
-    """The directory's id."""
-    vault: str = var(pattern=WORD)
-    """The name of the key vault."""
-    key: str = var(pattern=WORD)
-    """The key's name in it."""
-    client: str = var(pattern=WORD)
-    """The id of an application that may use it."""
-    client_secret: SecretName
-    """The secret of that application."""
-
-    def settings(self) -> Settings:
-        return {
-            "tenant_id": self.tenant,
-            "client_id": self.client,
-            "vault_name": self.vault,
-            "key_name": self.key,
+        shown = {
+            CERTIFICATE: Text.of(self.certificate),
+            CERTIFICATE_KEY: Text.of(SecretRef.of(self.certificate_key)),
         }
-
-    def variables(self) -> dict[str, SecretName]:
-        return {"AZURE_CLIENT_SECRET": self.client_secret}
-
-    def files(self) -> dict[str, Text]:
-        return {}
+        return shown | ({AUTHORITY: Text.of(self.authority)} if self.authority else {})
 
 
 class Seal(Model):
@@ -153,12 +100,8 @@ class Seal(Model):
 
     transit: Transit | None = None
     """The transit engine of another vault."""
-    awskms: AwsKms | None = None
-    """AWS KMS."""
-    gcpckms: GcpKms | None = None
-    """Google Cloud KMS."""
-    azurekeyvault: AzureKeyVault | None = None
-    """Azure Key Vault."""
+    kmip: Kmip | None = None
+    """A service or a module that speaks KMIP."""
 
     @pydantic.model_validator(mode="after")
     def _one(self) -> Seal:
@@ -167,7 +110,7 @@ class Seal(Model):
         return self
 
     @property
-    def _named(self) -> dict[str, Transit | AwsKms | GcpKms | AzureKeyVault]:
+    def _named(self) -> dict[str, Transit | Kmip]:
         return {n: found for n in type(self).model_fields if (found := getattr(self, n))}
 
     @property
@@ -176,13 +119,13 @@ class Seal(Model):
         return next(iter(self._named))
 
     @property
-    def _chosen(self) -> Transit | AwsKms | GcpKms | AzureKeyVault:
+    def _chosen(self) -> Transit | Kmip:
         return self._named[self.kind]
 
     @property
     def key(self) -> tuple[str, Settings]:
         """What another one can't stand in for: where the key is, not how it is asked."""
-        ways = {"address", "endpoint", "tls_ca_cert", "credentials", "client_id"}
+        ways = {"address", "endpoint", "tls_ca_cert", "ca_cert", "client_cert", "client_key"}
         settings = self._chosen.settings()
         return self.kind, {n: v for n, v in settings.items() if n not in ways}
 
@@ -203,7 +146,7 @@ class Seal(Model):
 
 
 def secret(seal: Seal, labels: Mapping[str, str]) -> dict[str, Any]:
-    """The Secret in the cluster; empty where the servers' own role is asked with."""
+    """The Secret in the cluster."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
