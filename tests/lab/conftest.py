@@ -54,6 +54,7 @@ LONG = (
     "test_network_faults.py",
     "test_remote_write.py",
     "test_rules_fired.py",
+    "test_rules_slow.py",
     "test_vault_seal.py",
     "test_vault_snapshot.py",
 )

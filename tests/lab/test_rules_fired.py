@@ -144,7 +144,7 @@ def firing(t: Tools) -> Iterator[tuple[str, Labels]]:
         yield alert["alert"], alert["labels"]
 
 
-def _stopped_half_way(t: Tools) -> None:
+def stopped_half_way(t: Tools) -> None:
     """An apply that is asked to stop in its first action."""
     skip = len(t.stack.journal())
     running = t.stack.start("apply", "--yes")
@@ -183,7 +183,7 @@ def test_what_is_broken_fires_what_waits_on_purpose_waits_and_all_ends(tools: To
             missing = (FIRES.keys() | WAITS.keys()) - fired.keys() - waiting.keys()
             print(f"not seen: {sorted(missing)}")
         tools.on_host(RELIEVED)
-        _stopped_half_way(tools)
+        stopped_half_way(tools)
         unfinished = time.monotonic()
         until(
             "it waits for somebody to go on",

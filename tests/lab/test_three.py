@@ -51,7 +51,7 @@ def test_a_full_node_follows_and_clients_are_sent_to_it(three: LabStack) -> None
     until(
         "the full node follows",
         lambda: synced(three, "node-0", "validator-0"),
-        60,
+        120,
         told=lambda: (status_of(three, "node-0"), status_of(three, "validator-0")),
     )
     rpc = json.loads(kubectl(three, "-n", "akash", "get", "endpoints", "rpc", "-o", "json"))
