@@ -16,7 +16,6 @@ from disco.chains.definition import Chain
 from disco.chains.genesis import MakeGenesis, genesis_name, genesis_of, validators_in
 from disco.chains.validators import ValidatorKeys, peers
 from disco.dashboards import shipped
-from disco.engine.action import Action
 from disco.engine.check import Check
 from disco.engine.component import Component, Layer, Outputs, StatusLine, Step, World, pending
 from disco.engine.errors import DiscoError
@@ -27,6 +26,7 @@ from disco.kube.actions import Apply, AwaitRollout, Delete, Release, Uninstall
 from disco.kube.paths import path_of
 from disco.kube.reader import Kube
 from disco.layers.akash import signer
+from disco.layers.akash.signer_steps import SignerSteps
 from disco.layers.akash.signing import DONE, WayBack, held_by_stack, leases_done, way_back
 from disco.layers.cluster.outputs import KubernetesOutputs
 from disco.layers.platform.fixed import SetThere, refused_storage, set_there
@@ -312,7 +312,7 @@ class ChainNode(Component):
         yield Step("keys", f"make the keys of {self.spec.validators} validator(s)", tuple(keys))
         yield Step("genesis", f"make the genesis of {self.chain_id}", (self._genesis(),), ("keys",))
         if back.away:
-            yield from self._back_steps(back)
+            yield from self._signing.back(back)
         yield Step(
             "objects",
             f"keys and genesis of {ns} in the cluster",
@@ -324,7 +324,8 @@ class ChainNode(Component):
         )
         yield Step("release", f"install {chain.title}", (release,), ("objects",), 3)
         if self.spec.signer:
-            yield from self._signer_steps(self.spec.signer)
+            storage = self.spec.signer.storage
+            yield from self._signing.there(self.artifacts.image("tmkms"), storage)
         waits = [AwaitRollout(cluster, f"statefulsets/{ns}/{SERVICE}", 180)]
         if self.spec.full_nodes:
             waits.append(AwaitRollout(cluster, f"statefulsets/{ns}/node", 180))
@@ -334,8 +335,7 @@ class ChainNode(Component):
             yield Step(last, title, (signer.TakeUp(*self.leased),), ("release",), 8)
         yield Step("ready", f"{chain.title} makes blocks", tuple(waits), (last,), 14)
         if back.away or back.left:
-            title = f"remove {ns}'s signers, with their volumes"
-            yield Step("signers-gone", title, tuple(self._signers_gone()), ("ready",), 2)
+            yield self._signing.gone()
 
     def lease(self) -> signer.TakeLease:
         return signer.TakeLease(
@@ -345,8 +345,11 @@ class ChainNode(Component):
     @property
     def leased(self) -> tuple[Cluster, str, str, tuple[signer.Key, ...]]:
         """What every action on leases is about."""
-        keys = signer.keys_of(self.validators)
-        return (self.kubernetes.cluster, self.short, self.chain_id, keys)
+        return self._signing.leased
+
+    @property
+    def _signing(self) -> SignerSteps:
+        return SignerSteps(self.kubernetes.cluster, self.short, self.chain_id, self.validators)
 
     def leases_applied(self) -> Apply:
         """What the gates of the pods are told of the leases."""
@@ -357,54 +360,6 @@ class ChainNode(Component):
             if isinstance(a, Apply)
             and any(o["metadata"]["name"] == signer.LEASES for o in a.objects)
         )
-
-    def _back_steps(self, back: WayBack) -> Iterator[Step]:
-        """As on the way there: a key is never at two places."""
-        cluster, ns = self.kubernetes.cluster, self.short
-        if back.image:
-            told = signer.leases_object(ns, signer.keys_of(self.validators))
-            leave = self._signer_release(back.image, back.storage, leaving=True)
-            actions = (Apply(cluster, f"{ns}-leaving", (told,)), leave)
-            title = f"replace {ns}'s signers by pods without the keys"
-            yield Step("signers-leave", title, actions, ("genesis",), 2)
-        title = f"take {ns}'s keys from its signers"
-        after = "signers-leave" if back.image else "genesis"
-        yield Step("hand-back", title, (signer.HandBack(*self.leased),), (after,), 8)
-
-    def _signers_gone(self) -> Iterator[Action]:
-        cluster, ns = self.kubernetes.cluster, self.short
-        yield Uninstall(cluster, signer.RELEASE, ns)
-        lost = (f"what the signers of {ns} remember on their volumes; its validators know it",)
-        for path in signer.left_paths(ns, self.spec.validators):
-            is_volume = "/persistentvolumeclaims/" in path
-            yield Delete(cluster, path, lost if is_volume else ())
-
-    def _signer_steps(self, wanted: SignerSpec) -> Iterator[Step]:
-        """Each only when the one before it is done: a key is never at two places."""
-        cluster, ns = self.kubernetes.cluster, self.short
-        title = f"take {ns}'s keys from its validators"
-        yield Step("hand-over", title, (signer.HandOver(*self.leased),), ("release",), 8)
-        secrets = Apply(cluster, f"{ns}-signers", tuple(signer.objects(ns, self.validators)))
-        image = self.artifacts.image("tmkms")
-        release = self._signer_release(image, wanted.storage, leaving=False)
-        title = f"install {ns}'s signers, with the keys"
-        yield Step("signers", title, (secrets, release), ("hand-over",), 2)
-        begins = (
-            signer.BeginSigning(*self.leased),
-            Apply(
-                cluster, f"{ns}-begun", (signer.begun_object(ns, signer.keys_of(self.validators)),)
-            ),
-        )
-        yield Step(
-            "signing", f"{ns}'s signers begin where its validators ended", begins, ("signers",), 6
-        )
-
-    def _signer_release(self, image: str, storage: str, *, leaving: bool) -> Release:
-        version = Text.of(*(VersionRef(v.validator_key.name) for v in self.validators))
-        values = signer.values(self.short, image, self.chain_id, self.validators, version)
-        values |= {"storage": {"size": storage}, **({"leaving": True} if leaving else {})}
-        cluster, source = self.kubernetes.cluster, charts.source(signer.CHART)
-        return Release(cluster, signer.RELEASE, self.short, signer.CHART, source, values)
 
     def _objects(self) -> Iterator[dict[str, Any]]:
         ns = self.short
