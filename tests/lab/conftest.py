@@ -51,10 +51,16 @@ CHANGES = {
 
 # What `make test` has no time for.
 LONG = (
+    "test_doctor.py",
+    "test_growth.py",
     "test_network_faults.py",
+    "test_plugin.py",
+    "test_registries.py",
     "test_remote_write.py",
     "test_rules_fired.py",
     "test_rules_slow.py",
+    "test_signer.py",
+    "test_vault_quorum.py",
     "test_vault_seal.py",
     "test_vault_snapshot.py",
 )
