@@ -605,6 +605,15 @@ CASES = [
             f"vlagent_remotewrite_retries_count_total{{{COLLECTOR}}}": steady(4, steps=60),
         },
     ),
+    Case(
+        "LogsCollectorStuck",
+        False,
+        {
+            f"journal_failures_total{{{COLLECTOR}}}": [0, *rising(60), *steady(60, steps=15)],
+            f"vlagent_remotewrite_retries_count_total{{{COLLECTOR}}}": [*rising(9), *steady(9, 15)],
+        },
+        "the store came later than it, and is there",
+    ),
 ]
 
 
