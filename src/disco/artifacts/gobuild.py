@@ -157,15 +157,17 @@ async def build_go(cache: Cache, target: GoTarget, out: Path, report: Report) ->
 
 async def _copied(cache: Cache, target: GoTarget, changed: Changed, out: Path) -> Path:
     """The folder of the target's module, with a changed copy of a module that it needs."""
-    code, told, err = await output(
-        gocopy.where(changed), env=go_environment(cache), cwd=target.folder
-    )
-    if code != 0:
-        raise _failed(cache, target, Ended(code, tuple(err.splitlines())))
-    copy = await asyncio.to_thread(gocopy.copied, changed, target.folder, Path(told.strip()), out)
-    code, _, err = await output(gocopy.replacing(changed), env=go_environment(cache), cwd=copy)
-    if code != 0:
-        raise _failed(cache, target, Ended(code, tuple(err.splitlines())))
+
+    async def told(command: list[str], folder: Path) -> str:
+        code, said, err = await output(command, env=go_environment(cache), cwd=folder)
+        if code != 0:
+            raise _failed(cache, target, Ended(code, tuple(err.splitlines())))
+        return said.strip()
+
+    await told(gocopy.fetching(changed), target.folder)
+    module = Path(await told(gocopy.where(changed), target.folder))
+    copy = await asyncio.to_thread(gocopy.copied, changed, target.folder, module, out)
+    await told(gocopy.replacing(changed), copy)
     return copy
 
 

@@ -20,8 +20,13 @@ COPY = "source"
 MAIN = "main"
 
 
+def fetching(changed: Changed) -> list[str]:
+    """The command that fetches the module, if it is not there yet."""
+    return ["go", "mod", "download", changed.module]
+
+
 def where(changed: Changed) -> list[str]:
-    """The command that fetches the module and says where it is."""
+    """The command that says where the module is, once it was fetched."""
     return ["go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", changed.module]
 
 
@@ -62,8 +67,9 @@ def copied(changed: Changed, folder: Path, module: Path, out: Path) -> Path:
 
 def plain(changed: Changed, folder: str) -> str:
     """The same as plain commands, which end in the folder of the copy."""
+    asked = f"{shlex.join(fetching(changed))} && {shlex.join(where(changed))}"
     commands = [
-        f'source="$(cd {folder} && {shlex.join(where(changed))})"',
+        f'source="$(cd {folder} && {asked})"',
         f"cp -r {folder} {MAIN}",
         f'cp -r --no-preserve=mode "$source" {MAIN}/{COPY}',
         f"cd {MAIN}",

@@ -1,9 +1,11 @@
 """Go builds: the same bytes everywhere, and what is said when a machine can't do them."""
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -250,3 +252,43 @@ async def test_a_module_that_needs_files_is_built_with_them_the_same_everywhere(
         digests.add(file_sha256(out / "tool"))
     assert len(digests) == 1
     assert await output([str(out / "tool")]) == (0, "", "here")
+
+
+@needs_go
+async def test_a_module_that_was_never_fetched_is_fetched_before_it_is_copied(
+    tmp_path: Path, go_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a proxy that is a folder."""
+    name, version = "example.test/theirs", "v1.0.0"
+    served = tmp_path / "proxy" / name / "@v"
+    served.mkdir(parents=True)
+    (served / "list").write_text(f"{version}\n")
+    (served / f"{version}.info").write_text(json.dumps({"Version": version}))
+    mod = f"module {name}\n\ngo 1.26\n"
+    (served / f"{version}.mod").write_text(mod)
+    source = 'package main\n\nfunc main() { print("wait(10*time.Second)") }\n'
+    with zipfile.ZipFile(served / f"{version}.zip", "w") as packed:
+        packed.writestr(f"{name}@{version}/go.mod", mod)
+        packed.writestr(f"{name}@{version}/tool/wait.go", source)
+    for variable, value in {"GOPROXY": f"file://{tmp_path}/proxy", "GONOSUMDB": "*"}.items():
+        monkeypatch.setenv(variable, value)
+    folder = tmp_path / "ours"
+    folder.mkdir()
+    (folder / "go.mod").write_text(
+        f"module example.test/x\n\ngo 1.26\n\nrequire {name} {version}\n"
+    )
+    (folder / "use.go").write_text(f'//go:build use\n\npackage x\n\nimport _ "{name}/tool"\n')
+    elsewhere = {**os.environ, "GOMODCACHE": str(tmp_path / "elsewhere"), "GOFLAGS": "-modcacherw"}
+    code, _, err = await output(["go", "mod", "download", "all"], env=elsewhere, cwd=folder)
+    assert code == 0, err
+    assert (folder / "go.sum").exists()
+
+    words = WORDS.model_copy(update={"file": "tool/wait.go"})
+    spec = GoModule(
+        dir=".", seconds=1, cache_bytes=1000, changes=Changed(module=name, replaces=(words,))
+    )
+    out = tmp_path / "out"
+    out.mkdir()
+    target = GoTarget(spec, folder, {"tool": f"{name}/tool"})
+    await build_go(Cache(go_root), target, out, lambda n, s: None)
+    assert await output([str(out / "tool")]) == (0, "", "wait(time.Second)")
