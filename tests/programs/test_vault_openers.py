@@ -115,7 +115,7 @@ def kmip(folder: Path) -> Iterator[Opener]:
     (folder / "server.conf").write_text("\n".join(["[server]", *lines, ""]))
     words = [sys.executable, "-W", "ignore", "-c", SERVE, str(folder)]
     with (folder / "out").open("wb") as out:
-        process = subprocess.Popen(words, stdout=out, stderr=out)
+        process = subprocess.Popen(words, stdout=out, stderr=out, start_new_session=True)
     try:
         made = _key(folder, port)
         said = {
@@ -128,7 +128,7 @@ def kmip(folder: Path) -> Iterator[Opener]:
         seal = Seal.model_validate({"kmip": said})
         yield Opener(seal, {"vault/kmip": own[1]}, process.pid)
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # it keeps its policies in a process of their own
         process.wait()
 
 
