@@ -566,18 +566,36 @@ CASES = [
         "LogsStopped",
         True,
         {
+            f"vl_storage_is_read_only{{{LOGS}}}": steady(0, steps=60),
             f'vl_rows_ingested_total{{{LOGS},type="native"}}': steady(7, steps=60),
             f'vl_rows_ingested_total{{{LOGS},type="journald"}}': steady(3, steps=60),
         },
     ),
     Case(
         "LogsStopped",
+        True,
+        {f"vl_storage_is_read_only{{{LOGS}}}": steady(0, steps=60)},
+        "since the store began, when it counts nothing yet",
+    ),
+    Case(
+        "LogsStopped",
         False,
         {
+            f"vl_storage_is_read_only{{{LOGS}}}": steady(0, steps=60),
             f'vl_rows_ingested_total{{{LOGS},type="native"}}': rising(100, steps=60),
             f'vl_rows_ingested_total{{{LOGS},type="journald"}}': steady(3, steps=60),
         },
         "of pods only",
+    ),
+    Case(
+        "LogsStopped",
+        False,
+        {
+            f"vl_storage_is_read_only{{{LOGS}}}": steady(0, steps=60),
+            f'vl_rows_ingested_total{{{LOGS},type="native"}}': rising(100, steps=60),
+            f'vl_rows_ingested_total{{{COLLECTOR},type="kubernetes_logs"}}': steady(7, steps=60),
+        },
+        "at a collector, which is no store",
     ),
     Case(
         "LogsCollectorStuck",
