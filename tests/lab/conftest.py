@@ -72,12 +72,23 @@ NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="local servers need ro
 
 @pytest.hookimpl(tryfirst=True)  # before `-m lab` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The shared network stays up until the end: files with a network of their own come before it,
+    # so that no two networks wait for the same cores.
+    sharing = {item.path for item in items if _shares_the_network(item)}
+    items.sort(key=lambda item: item.path in sharing)
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.lab)
             item.add_marker(NEEDS_ROOT)
             if item.path.name in LONG:
                 item.add_marker(LEFT_OUT)
+
+
+def _shares_the_network(item: pytest.Item) -> bool:
+    """Whether it uses the `stack` below, and not one of its own file."""
+    if not isinstance(item, pytest.Function) or "stack" not in item.fixturenames:
+        return False
+    return not hasattr(item.module, "stack")
 
 
 @pytest.fixture(scope="session")
