@@ -75,11 +75,11 @@ down: setup ## Destroy what `make up` made
 	$(DISCO) down --yes --allow-destroy -f $(STACK)
 
 test: setup sshd age chromium lint types imports ## Fast tests, slow ones without root, and the lab with real hosts but for what takes longest
-	$(VENV)/bin/pytest -n 2 --dist worksteal tests/unit tests/crash tests/fuzz tests/plugin tests/fleet tests/programs tests/team tests/console tests/screen tests/browser
+	$(VENV)/bin/pytest -n 2 --dist worksteal tests/unit tests/processes tests/crash tests/fuzz tests/plugin tests/fleet tests/programs tests/team tests/console tests/screen tests/browser
 	$(VENV)/bin/pytest -p no:xdist -m lab tests/lab
 
 unit: setup ## Fast tests, without root; properties with a quarter of the examples of `make test`
-	DISCO_TESTS_QUICK=1 $(VENV)/bin/pytest -n 3 --dist worksteal tests/unit
+	DISCO_TESTS_QUICK=1 $(VENV)/bin/pytest -n 2 --dist worksteal tests/unit
 
 crash: setup ## Kills at every point of the simulated world
 	$(VENV)/bin/pytest -n 2 tests/crash

@@ -12,7 +12,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -35,8 +34,6 @@ from disco.nspawn.actions import (
 from disco.nspawn.executors import executors
 from disco.nspawn.machine import Machine, Network
 from disco.nspawn.reader import HostSeen, Nspawn, NspawnSeen, leftovers
-
-sys.path.append(str(Path(__file__).parents[1] / "unit/nspawn"))
 from dying import deaths
 
 T = TypeVar("T")

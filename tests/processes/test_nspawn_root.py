@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from dying import deaths
 
 from disco.engine.errors import DiscoError
 from disco.engine.secret import SecretRef
 from disco.nspawn import root
 from disco.nspawn.actions import MakeHost
 from disco.nspawn.machine import Machine, Network
+from dying import deaths
 
 PRIVATE, PUBLIC = SecretRef("h1", "private"), SecretRef("h1", "public")
 LOGIN = SecretRef("login", "public")
