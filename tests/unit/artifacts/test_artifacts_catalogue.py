@@ -53,6 +53,7 @@ def test_versions_in_image_tags_follow_their_programs() -> None:
     assert tags["alertmanager"] == f"v{known.program('alertmanager').version}-2"
     assert tags["victoria-logs"] == "v" + known.program("victoria-logs").version
     assert tags["log-collector"].startswith("v" + known.program("vlagent").version)
+    assert tags["otel-logs"] == "v" + known.program("otel-logs").version
     assert tags["openbao"] == f"{known.program('bao').version}-2"
 
 
