@@ -50,6 +50,10 @@ CHANGES: dict[str, tuple[str, tuple[Edit, ...]]] = {
         f"{SMALL}logs: {{}}\n",
         (("logs: {}", "logs: {retention: 90d}"),),
     ),
+    "another store of logs": (
+        f"{SMALL}logs: {{}}\n",
+        (("logs: {}\n", "logs: {store: loki}\nartifacts: {sources: [build, download]}\n"),),
+    ),
     "a vault": (SMALL, ((SMALL, f"{SMALL}vault: {{replicas: 3}}\n"),)),
     "a chain that gets a secret from the vault": (
         FULL,

@@ -78,6 +78,7 @@ OTHER: dict[str, dict[str, Any]] = {
         "vault": "{read: [kv/alerts/*]}",
     },
     "logs": {
+        "store": "loki",
         "retention": "3d",
         "retention_size": "2GB",
         "storage": "6Gi",

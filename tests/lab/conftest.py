@@ -53,6 +53,7 @@ CHANGES = {
 LONG = (
     "test_doctor.py",
     "test_growth.py",
+    "test_loki.py",
     "test_network_faults.py",
     "test_plugin.py",
     "test_registries.py",

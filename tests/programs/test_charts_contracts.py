@@ -203,6 +203,8 @@ def test_grafana_has_a_source_of_logs_only_where_they_are_kept(render: Render) -
 
     assert sources().keys() == {"prometheus"}
     assert sources(logs={"url": "http://x:1"})["victorialogs"]["url"] == "http://x:1"
+    loki = sources(logs={"url": "http://x:1", "store": "loki"})["loki"]
+    assert (loki["type"], loki["url"]) == ("loki", "http://x:1")
     interval = sources(prometheus={"url": "http://p:1", "interval": "5s"})["prometheus"]
     assert interval["jsonData"]["timeInterval"] == "5s", "rates are computed by it"
 

@@ -23,6 +23,7 @@ VARIANTS: list[tuple[str, Object]] = [
     ("alertmanager", {"replicas": 3, "secret": "a", "versions": ["1"], "externalUrl": "http://a"}),
     ("alertmanager", {"networkPolicy": {"enabled": False}}),
     ("logs", {"collector": {"journal": False}, "networkPolicy": {"enabled": False}}),
+    ("loki", {"collector": {"journal": False}, "networkPolicy": {"enabled": False}}),
     ("grafana", {"logs": {"url": "http://logs.logs:9428"}, "networkPolicy": {"enabled": False}}),
     ("grafana", {"networkPolicy": {"cidrs": ["10.0.0.0/8"]}, "dashboards": {"a.json": "{}"}}),
     ("openbao", {"replicas": 1, "tls": {"enabled": True, "secretName": "tls"}}),
@@ -33,10 +34,10 @@ VARIANTS: list[tuple[str, Object]] = [
 every_variant = pytest.mark.parametrize(("chart", "values"), VARIANTS, ids=lambda v: str(v)[:60])
 
 # Why each may run as root: the first two write the kernel's rules, the third removes others' files,
-# the last two read logs that only the host's root may read.
+# the last three read logs that only the host's root may read.
 ROOT_ALLOWED = {
     *("flannel/flannel", "kube-router/kube-router", "volume-helper/helper"),
-    *("log-collector/pods", "log-collector/journal"),
+    *("log-collector/pods", "log-collector/journal", "log-collector/collector"),
 }
 PRIVILEGED = {"flannel/flannel", "kube-router/kube-router"}
 
@@ -69,9 +70,10 @@ def test_only_named_containers_run_as_root(chart: str, values: Object, render: R
         assert of_pod["seccompProfile"] == {"type": "RuntimeDefault"}, name
         for container in [*pod.get("initContainers", []), *pod["containers"]]:
             where = f"{name}/{container['name']}"
-            user = container["securityContext"].get("runAsUser", of_pod.get("runAsUser"))
+            context = {**of_pod, **container["securityContext"]}
+            user = context.get("runAsUser")
             assert (user == 0) == (where in ROOT_ALLOWED), where
-            assert user == 0 or of_pod["runAsNonRoot"] is True, where
+            assert user == 0 or context["runAsNonRoot"] is True, where
 
 
 @every_variant
@@ -192,6 +194,9 @@ WRONG = [
     ("alertmanager", {"config": {"receivers": []}}, "receivers"),
     ("logs", {"retention": {"time": "long"}}, "time"),
     ("logs", {"collector": {"statePath": "/"}}, "statePath"),
+    ("loki", {"retention": "long"}, "retention"),
+    ("loki", {"collector": {"buffer": "1GB"}}, "buffer"),
+    ("grafana", {"logs": {"url": "http://a:1", "store": "elastic"}}, "store"),
     ("openbao", {"replicas": 2}, "replicas"),
     ("openbao", {"tls": {"enabled": True}}, "secretName"),
     ("chain", {"config": {"PRUNING": False}}, "PRUNING"),

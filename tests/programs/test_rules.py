@@ -35,6 +35,7 @@ RULES: dict[str, dict[str, Any]] = {
     for rule in group["rules"]
 }
 LOGS = 'namespace="logs",pod="logs-0"'
+LOKI = 'namespace="logs",pod="loki-0"'
 COLLECTOR = 'namespace="logs",pod="log-collector-x",node="n1"'
 STEP_S = 15
 CHAIN = 'chain_id="a-1",namespace="a"'
@@ -596,6 +597,48 @@ CASES = [
             f'vl_rows_ingested_total{{{COLLECTOR},type="kubernetes_logs"}}': steady(7, steps=60),
         },
         "at a collector, which is no store",
+    ),
+    Case(
+        "LogsStopped",
+        True,
+        {
+            f"loki_build_info{{{LOKI}}}": steady(1, steps=60),
+            f"loki_distributor_lines_received_total{{{LOKI}}}": steady(7, steps=60),
+        },
+        "of Loki",
+    ),
+    Case(
+        "LogsStopped",
+        False,
+        {
+            f"loki_build_info{{{LOKI}}}": steady(1, steps=60),
+            f"loki_distributor_lines_received_total{{{LOKI}}}": rising(100, steps=60),
+        },
+        "of Loki",
+    ),
+    Case(
+        "LogsCollectorStuck",
+        True,
+        {
+            f"otelcol_exporter_queue_size{{{COLLECTOR}}}": [9000],
+            f"otelcol_exporter_sent_log_records{{{COLLECTOR}}}": steady(70, steps=60),
+        },
+        "and nothing goes to Loki",
+    ),
+    Case(
+        "LogsCollectorStuck",
+        True,
+        {f"otelcol_exporter_queue_size{{{COLLECTOR}}}": [9000]},
+        "and nothing ever went to Loki",
+    ),
+    Case(
+        "LogsCollectorStuck",
+        False,
+        {
+            f"otelcol_exporter_queue_size{{{COLLECTOR}}}": [9000],
+            f"otelcol_exporter_sent_log_records{{{COLLECTOR}}}": rising(70, steps=60),
+        },
+        "while something waits and goes to Loki",
     ),
     Case(
         "LogsCollectorStuck",

@@ -72,6 +72,11 @@ def _logs(namespace: str, values: Values) -> Iterator[Thing]:
     yield _daemons(namespace, "log-collector", values["collector"]["image"])
 
 
+def _loki(namespace: str, values: Values) -> Iterator[Thing]:
+    yield _volumes(namespace, "loki", values)
+    yield _daemons(namespace, "log-collector", values["collector"]["image"])
+
+
 def _blackbox(namespace: str, values: Values) -> Iterator[Thing]:
     needs = (f"configmaps/{values['authorities']}",) if values["authorities"] else ()
     image = values["image"]
@@ -149,6 +154,7 @@ CHARTS: dict[str, Callable[[str, Values], Iterator[Thing]]] = {
     "blackbox": _blackbox,
     "kube-state": _kube_state,
     "logs": _logs,
+    "loki": _loki,
     "grafana": _grafana,
     "openbao": _openbao,
     "chain": _chain,

@@ -57,13 +57,15 @@ datasources:
       prometheusType: Prometheus
       timeInterval: {{ .Values.prometheus.interval | quote }}
       manageAlerts: false
-  {{- with .Values.logs.url }}
-  - name: VictoriaLogs
-    uid: victorialogs
-    type: victoriametrics-logs-datasource
+  {{- with .Values.logs }}
+  {{- if .url }}
+  - name: {{ ternary "Loki" "VictoriaLogs" (eq .store "loki") }}
+    uid: {{ ternary "loki" "victorialogs" (eq .store "loki") }}
+    type: {{ ternary "loki" "victoriametrics-logs-datasource" (eq .store "loki") }}
     access: proxy
-    url: {{ . | quote }}
+    url: {{ .url | quote }}
     editable: false
+  {{- end }}
   {{- end }}
 {{- end }}
 

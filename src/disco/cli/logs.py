@@ -15,6 +15,7 @@ import httpx2
 
 from disco.checks.logs import Span
 from disco.cli import kept_logs, speak
+from disco.cli.kept_lines import Line
 from disco.cli.opened import veiled
 from disco.cli.target import Target, found_pods, must_have_cluster, target
 from disco.cli.wiring import Session, open_stack
@@ -60,7 +61,7 @@ async def logs(file: Path, name: str, *, follow: bool, tail: int, past: Past, as
         wanted = await target(session, name)
         if asked.anything:
             if store := await kept_logs.store_of(session):
-                lines = await kept_logs.kept(store, wanted, asked.when, asked.query, asked.limit)
+                lines = await store.lines(wanted, asked.when, asked.query, asked.limit)
                 several = len(wanted.hosts) + sum(not p.pod for p in wanted.pods) > 1
                 _print_kept(*lines, asked.limit, several, as_json)
                 return int(Exit.DONE)
@@ -78,7 +79,7 @@ async def logs(file: Path, name: str, *, follow: bool, tail: int, past: Past, as
     return int(Exit.DONE)
 
 
-async def lines_of(session: Session, name: str, asked: Asked) -> list[kept_logs.Line]:
+async def lines_of(session: Session, name: str, asked: Asked) -> list[Line]:
     """What was kept, the oldest first; or where nothing is, what the nodes still have, one log
     after the other, at most `limit` lines of each.
 
@@ -86,13 +87,13 @@ async def lines_of(session: Session, name: str, asked: Asked) -> list[kept_logs.
     """
     wanted = await target(session, name)
     if store := await kept_logs.store_of(session):
-        return (await kept_logs.kept(store, wanted, asked.when, asked.query, asked.limit))[0]
+        return (await store.lines(wanted, asked.when, asked.query, asked.limit))[0]
     if asked.needs_store:
         raise _needs_store()
     found = []
     for source in await sources_of(session, wanted, False, asked.limit, asked.when.start):
         async with aclosing(source.lines()) as lines:  # type: ignore[type-var]
-            found += [kept_logs.Line(source.label, "", line) async for line in lines]
+            found += [Line(source.label, "", line) async for line in lines]
     return found
 
 
@@ -116,9 +117,7 @@ class Past:
         return asked
 
 
-def _print_kept(
-    lines: list[kept_logs.Line], cut: bool, limit: int, several: bool, as_json: bool
-) -> None:
+def _print_kept(lines: list[Line], cut: bool, limit: int, several: bool, as_json: bool) -> None:
     """several: whether they may be from several places, also where these are all from one."""
     printer = Printer(sorted({line.label for line in lines}), as_json)
     printer.several = several or printer.several

@@ -10,9 +10,11 @@ import httpx2
 import pytest
 from cli_said import Disco
 
-from disco.checks.logs import LogStore, Span
-from disco.cli import kept_logs, logs, opened
-from disco.cli.kept_logs import kept, lines_of, only_of, span
+from disco.checks.logs import Span, VictoriaLogs
+from disco.cli import logs, opened
+from disco.cli.kept_lines import Line
+from disco.cli.kept_logs import span
+from disco.cli.kept_victoria import InVictoriaLogs, lines_of, only_of
 from disco.cli.target import Pods, Target
 from disco.engine.errors import DiscoError, WrongUse
 from disco.engine.place import Place
@@ -45,8 +47,8 @@ class Api(Kube):
         self.asked = params
         return httpx2.Response(self.code, text="\n".join(json.dumps(row) for row in self.rows))
 
-    def store(self) -> LogStore:
-        return LogStore(self, Cluster.__new__(Cluster))
+    def store(self) -> InVictoriaLogs:
+        return InVictoriaLogs(VictoriaLogs(self, Cluster.__new__(Cluster)))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ async def test_a_persons_query_stands_alone_and_one_row_more_than_shown_is_asked
     rows = [POD | {"_time": f"2026-01-31T11:00:0{i}Z", "_msg": f"line {i}"} for i in (2, 1, 0)]
     kube = Api(*rows)
     target = Target("akash", pods=(Pods("akash"),))
-    lines, cut = await kept(kube.store(), target, Span(NOW), "a or b | fields x", 2)
+    lines, cut = await kube.store().lines(target, Span(NOW), "a or b | fields x", 2)
     assert kube.asked == {
         "query": "a or b | fields x",
         "extra_filters": '(({kubernetes.pod_namespace="akash"}))',
@@ -110,9 +112,9 @@ async def test_a_persons_query_stands_alone_and_one_row_more_than_shown_is_asked
 async def test_a_query_that_is_none_is_wrong_use_and_a_store_that_is_away_a_failure() -> None:
     target = Target("akash", pods=(Pods("akash"),))
     with pytest.raises(WrongUse, match="not LogsQL"):
-        await kept(Api({"e": "x"}, code=400).store(), target, Span(), "((", 2)
+        await Api({"e": "x"}, code=400).store().lines(target, Span(), "((", 2)
     with pytest.raises(DiscoError, match="does not answer"):
-        await kept(Api({"e": "x"}, code=503).store(), target, Span(), "", 2)
+        await Api({"e": "x"}, code=503).store().lines(target, Span(), "", 2)
 
 
 def test_lines_come_in_the_order_of_time_and_what_came_twice_once() -> None:
@@ -174,7 +176,7 @@ def test_secrets_that_were_opened_are_masked_in_kept_lines_too(
     store.put("some/password", {"value": 'correct "horse" battery'})
     opened.opened(store)
     text = 'password correct "horse" battery'
-    line = kept_logs.Line("node-0", "2026-01-31T11:00:00Z", text)
+    line = Line("node-0", "2026-01-31T11:00:00Z", text)
     logs._print_kept([line], True, 1, False, as_json)
     said = capsys.readouterr()
     assert "horse" not in said.out and "password [secret]" in said.out

@@ -90,7 +90,7 @@ def inputs_of_case(kind: type[Component], case: Case) -> dict[str, Any]:
         "kubernetes": below.outputs(KubernetesSeen()),
         "alerts": None,
         "prometheus": PrometheusOutputs(url="http://prometheus.monitoring:9090"),
-        "logs": LogsOutputs(url="http://logs.logs:9428"),
+        "logs": LogsOutputs(url="http://logs.logs:9428", store="victoria-logs"),
         "vault": VaultOutputs(url="https://openbao-active.vault.svc:8200"),
     }
     return {i.attribute: all_inputs.get(i.attribute) for i in inputs_of(kind)}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from disco.checks.counted import counted, until_green
-from disco.checks.logs import LogStore, Span, both, is_exactly, quoted
+from disco.checks.logs import LogStore
 from disco.checks.releases import release_check
 from disco.engine.check import Answer, Check
 from disco.engine.component import World
@@ -23,29 +23,22 @@ if TYPE_CHECKING:
 
 TAG = "disco-check"
 ALIVE_S = 35.0  # a collector writes each 10 s; a file that is quiet is looked at each 10 s
-MOST = 1000
 
 
 def logs_checks(component: Logs, world: World) -> Iterator[Check]:
-    store = LogStore(world[Kube], component.kubernetes.cluster)
-    nodes = component.kubernetes.nodes
-
-    async def ask_ready() -> Answer:
-        answer = await store.health()
-        found = await store.query("* | count() rows", 1)
-        return Answer(answer == "OK", f"{answer}, {found[0]['rows']} lines are kept")
-
+    store, nodes = component.store(world[Kube]), component.kubernetes.nodes
+    pod = f"{component.set_name}-0"
     yield Check(
         "logs/ready",
         "Does the store of logs answer?",
-        "kubectl -n logs describe pod logs-0; kubectl -n logs logs logs-0",
-        ask_ready,
+        f"kubectl -n logs describe pod {pod}; kubectl -n logs logs {pod}",
+        store.ready,
     )
     yield Check(
         "logs/flow",
         "Is what pods and hosts write found in the store soon after?",
         "kubectl -n logs get pods -o wide shows where a collector is missing; kubectl -n logs logs "
-        "POD -c pods (or -c journal) says what keeps it from sending",
+        f"POD -c {component.kind.collects} says what keeps it from sending",
         lambda: _flow(store, world[Hosts], nodes),
         within_s=60.0,
         reads_only=False,
@@ -58,16 +51,11 @@ async def _flow(store: LogStore, hosts: Hosts, nodes: Sequence[Host]) -> Answer:
     written = await asyncio.gather(*(_write(hosts, node, token) for node in nodes))
     wrong = dict(zip((n.name for n in nodes), written, strict=True))
 
+    begun = datetime.now(UTC) - timedelta(hours=1)  # by whatever clock the host has
+
     async def ask() -> Answer:
-        since = Span(datetime.now(UTC) - timedelta(seconds=ALIVE_S))
-        lines = await store.query(f"{quoted(token)} | fields node", MOST)
-        alive = both((is_exactly("kubernetes.container_name", "journal"), quoted("alive")))
-        pods = await store.query(f"{alive} | fields kubernetes.pod_node_name", MOST, span=since)
-        return flow(
-            wrong,
-            {row["node"] for row in lines},
-            {row["kubernetes.pod_node_name"] for row in pods},
-        )
+        since = datetime.now(UTC) - timedelta(seconds=ALIVE_S)
+        return flow(wrong, await store.nodes_with(token, begun), await store.nodes_alive(since))
 
     return await until_green(ask, ALIVE_S, 1.0)
 

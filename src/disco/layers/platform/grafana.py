@@ -106,7 +106,7 @@ class Grafana(OnCluster):
             "image": self.artifacts.image(NAME),
             "adminSecret": {"name": ADMIN_SECRET, "version": VersionRef(ADMIN)},
             "prometheus": {"url": self.prometheus.url, "interval": self.prometheus.interval},
-            "logs": {"url": self.logs.url if self.logs else ""},
+            **({"logs": {"url": self.logs.url, "store": self.logs.store}} if self.logs else {}),
             "dashboards": {f"{name}.json": _small(text) for name, text in sorted(boards.items())},
             "runbooks": dict(_runbooks()),
             "externalUrl": self.spec.external_url,
