@@ -57,7 +57,8 @@ def test_everything_is_green_before_it_is_broken(tools: Tools) -> None:
 
 def test_several_at_once_and_one_that_is_cut_off_leave_nothing(tools: Tools) -> None:
     log = tools.stack.folder / "check.log"
-    cut, *others = [tools.stack.start("check", "--only", "cluster/") for _ in range(3)]
+    words = ("check", "--only", "cluster/", "--wait", "60")
+    cut, *others = [tools.stack.start(*words) for _ in range(3)]
     until("a probe pod is there", lambda: _left(tools), 60, 0.1)
     cut.send_signal(signal.SIGINT)
     assert cut.wait(timeout=60) not in (0, 3)
