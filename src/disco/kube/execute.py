@@ -8,7 +8,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from disco.kube.revealing import reveal
 from disco.kube.rollout import behind, is_ready, stuck
 
 Find = Callable[[str], Path]
+GOING_S = 120.0  # that what is in a namespace may take to end
 
 
 class KubeExecutors:
@@ -45,6 +46,8 @@ class KubeExecutors:
         self._kube, self._lookup, self._find = kube, lookup, find
 
     async def apply(self, action: Apply, report: Report) -> None:
+        for namespace in sorted(set(_namespaces(action.objects))):
+            await self._not_going(action.cluster, namespace, report)
         for thing in action.objects:
             body = reveal(thing, self._lookup)
             body["metadata"].setdefault("annotations", {})[DIGEST] = action.want
@@ -56,6 +59,24 @@ class KubeExecutors:
                     headers={"Content-Type": "application/apply-patch+yaml"},
                 )
                 answer.raise_for_status()
+
+    async def _not_going(self, cluster: Cluster, namespace: str, report: Report) -> None:
+        """A namespace that goes away takes nothing new; the same one can come once it is gone."""
+        path = f"/api/v1/namespaces/{namespace}"
+
+        async def test() -> str:
+            found = await self._kube.find(cluster, path)
+            going = found is not None and "deletionTimestamp" in found["metadata"]
+            return f"{namespace} is going away, and what is in it ends" if going else ""
+
+        if await test():
+            await self._kube.until(
+                cluster,
+                f"the namespace {namespace} is gone",
+                test,
+                GOING_S,
+                lambda note: report(note, None),
+            )
 
     async def drain(self, action: Drain, report: Report) -> None:
         """Cordon, evict, wait. What a budget holds back is tried again until the time is up."""
@@ -144,6 +165,7 @@ class KubeExecutors:
 
     async def release(self, action: Release, report: Report) -> None:
         """A release left pending by a killed helm is mended first: rolled back, or removed."""
+        await self._not_going(action.cluster, action.namespace, report)
         seen = (await self._kube.releases(action.cluster)).get(action.key)
         if seen and seen.pending:
             report(f"mending release {action.name}, left {seen.status}", None)
@@ -273,6 +295,16 @@ class KubeExecutors:
         await self._kube.until(
             action.cluster, "the nodes are Ready", test, action.within_s, lambda n: report(n, None)
         )
+
+
+def _namespaces(objects: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """In which these are, and which they are themselves."""
+    for thing in objects:
+        meta = thing["metadata"]
+        if thing["kind"] == "Namespace":
+            yield meta["name"]
+        elif "namespace" in meta:
+            yield meta["namespace"]
 
 
 def held_by(refusal: dict[str, Any], namespace: str) -> str:
