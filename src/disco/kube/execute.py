@@ -61,7 +61,8 @@ class KubeExecutors:
                 answer.raise_for_status()
 
     async def _not_going(self, cluster: Cluster, namespace: str, report: Report) -> None:
-        """A namespace that goes away takes nothing new; the same one can come once it is gone."""
+        """A namespace that goes away takes nothing new, and what is in it seems to be there still:
+        whoever plans or makes the same again has to wait until it is gone."""
         path = f"/api/v1/namespaces/{namespace}"
 
         async def test() -> str:
@@ -162,6 +163,8 @@ class KubeExecutors:
             answer = await self._kube.http(action.cluster).delete(action.path)
             if answer.status_code != 404:
                 answer.raise_for_status()
+        if found := re.fullmatch(r"/api/v1/namespaces/([^/]+)", action.path):
+            await self._not_going(action.cluster, found[1], report)
 
     async def release(self, action: Release, report: Report) -> None:
         """A release left pending by a killed helm is mended first: rolled back, or removed."""

@@ -1,4 +1,5 @@
-"""What comes into a namespace that goes away waits until it is gone: the API refuses it before."""
+"""A namespace that goes away is waited for: by who takes it away, since a plan would count what is
+in it, and by what comes into it, since the API refuses it before."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import pytest
 
 from disco.engine.errors import DiscoError
 from disco.kube.access import Cluster
-from disco.kube.actions import Apply
+from disco.kube.actions import Apply, Delete
 from disco.kube.execute import KubeExecutors
 from disco.kube.reader import Kube
 from sim import in_virtual_time
@@ -37,6 +38,8 @@ class Going(Kube):
             assert request.url.path == "/api/v1/namespaces/vault"
             self.looks -= 1
             return httpx2.Response(200, json=GOING) if self.looks > 0 else httpx2.Response(404)
+        if request.method == "DELETE":
+            return httpx2.Response(200, json={})
         if self.looks > 0:
             return httpx2.Response(403, json={"message": "it is being terminated"})
         self.made.append(request.url.path)
@@ -56,6 +59,14 @@ def test_it_is_waited_for_and_what_it_waits_for_is_said() -> None:
     said = applied(kube, NAMESPACE, OBJECT)
     assert "vault is going away" in said[0]
     assert [path.rpartition("/")[2] for path in kube.made] == ["vault", "a"]
+
+
+def test_who_takes_it_away_waits_until_it_is_gone() -> None:
+    kube, said = Going(looks=5), list[str]()
+    executors = KubeExecutors(kube, lambda ref: "", Path)
+    action = Delete(CLUSTER, "/api/v1/namespaces/vault")
+    in_virtual_time(executors.delete(action, lambda note, share: said.append(note)))
+    assert kube.looks <= 0 and "vault is going away" in said[0]
 
 
 def test_one_that_does_not_go_is_named_with_what_to_do() -> None:
