@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from disco.hosts.connection import Connection
 from disco.hosts.execute import HostExecutors
 from disco.hosts.reader import Hosts
 from disco.hosts.sessions import Sessions
-from ssh_server import SSHD, Server, free_port, sshd
+from ssh_server import SSHD, Server, free_port
 
 pytestmark = pytest.mark.skipif(
     not SSHD or (not Path("/run/sshd").exists() and os.geteuid() != 0),
@@ -36,14 +36,6 @@ def lookup(ref: SecretRef) -> str:
 
 def quiet(note: str, share: float | None = None) -> None:
     return None
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # sshd asks for it when root starts it
-    with sshd(tmp_path_factory.mktemp("sshd")) as running:
-        yield running
 
 
 @pytest.fixture

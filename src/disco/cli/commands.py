@@ -385,7 +385,9 @@ def logs(
     tail: Annotated[int, Parameter(help="Lines from the end of each log.")] = 100,
     since: Annotated[str, Parameter(help="From when: `90m`, `2d`, or a time (ISO 8601).")] = "",
     until: Annotated[str, Parameter(help="Until when, in the same words.")] = "",
-    query: Annotated[str, Parameter(help="Only what this finds: a word, or LogsQL (LogQL).")] = "",
+    query: Annotated[
+        str, Parameter(help="Only what this finds: a word, or LogsQL (of Loki: LogQL).")
+    ] = "",
     limit: Annotated[int, Parameter(help="Lines at most, the newest, with one of these.")] = 1000,
     json: Annotated[bool, flag("--json", help="One JSON object a line.")] = (False),
 ) -> int:

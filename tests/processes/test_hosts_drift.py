@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from disco.engine.secret import SecretRef, Text
 from disco.hosts import drift
 from disco.hosts.actions import HostAction, Packages, Program, Put
 from disco.hosts.sessions import Sessions
-from ssh_server import SSHD, Server, sshd
+from ssh_server import SSHD, Server
 
 CANARY = "c4nary-in-a-file"
 pytestmark = pytest.mark.skipif(
@@ -24,14 +24,6 @@ pytestmark = pytest.mark.skipif(
 
 def lookup(ref: SecretRef) -> str:
     return CANARY
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # sshd asks for it when root starts it
-    with sshd(tmp_path_factory.mktemp("sshd")) as running:
-        yield running
 
 
 @pytest.fixture
